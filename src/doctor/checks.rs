@@ -131,6 +131,46 @@ impl<'a> Look<'a> {
         Some(if by_host * 2 < connections { OneEach::Closed } else { OneEach::Announced })
     }
 
+    /// The status of the run's first answer.
+    fn first_status(&self) -> Option<u16> {
+        self.measured.workloads.iter().find_map(|w| w.stats.first_status)
+    }
+
+    /// Answers by which the device refused a phase's requests, and how often each came: a limit, want of room, or an error page
+    /// where it had served the page before. A device that has answered by an error page from the start refuses nothing: each
+    /// check measures that page.
+    fn refusals(&self, w: &WorkloadOutcome) -> Vec<(u16, u64)> {
+        let served_first = self.first_status().is_some_and(|status| status < 400);
+        let refuses =
+            |status: u16| matches!(status, 429 | 503) || (served_first && (400..500).contains(&status));
+        w.stats.responses.iter().filter(|(status, n)| refuses(*status) && *n > 0).collect()
+    }
+
+    /// The check of a phase, which shows nothing where its answers were refusals; `shows` is what it would show.
+    fn unless_refused(&self, w: &WorkloadOutcome, shows: &str, check: Check) -> Check {
+        /// A person no longer calls four chance.
+        const CHANCE: u64 = 3;
+        let refusals = self.refusals(w);
+        let refused: u64 = refusals.iter().map(|(_, n)| n).sum();
+        let all: u64 = w.stats.responses.iter().map(|(_, n)| n).sum();
+        if refused == 0 {
+            return check;
+        }
+        let list: Vec<String> = match refusals.as_slice() {
+            [(status, _)] => vec![status.to_string()],
+            _ => refusals.iter().map(|(status, n)| format!("{status} ({n})")).collect(),
+        };
+        let told = format!("{refused} of {all} were answered {}", list.join(" or "));
+        let most = refused * 2 > all;
+        let seen = match most {
+            true => format!("{}: {told}: this doesn't show {shows}", check.seen),
+            false => format!("{}; {told}", check.seen),
+        };
+        let doubt = most || (refused > CHANCE && refused * 100 > all);
+        let mark = if doubt && check.mark == Mark::Good { Mark::Unknown } else { check.mark };
+        Check { mark, seen, ..check }
+    }
+
     /// Whether all that failed in a phase was closed to make room for others, and this in words.
     fn made_room(&self, w: &WorkloadOutcome) -> (bool, &'static str) {
         let rows = self.measured.account.iter().filter(|row| row.workload == w.name && row.attempts > 0);

@@ -207,6 +207,45 @@ fn a_crowd_beyond_the_devices_room_is_no_fault_however_few_of_it_found_none() {
     assert_eq!(crowd(Accounted::Unexplained, "").mark, Mark::Bad);
 }
 
+/// The page's checks of a device whose requests, and whose crowd, were answered by these statuses.
+fn answered_by(requests: &[(u16, u64)], crowd: &[(u16, u64)]) -> [Check; 2] {
+    let phase = |name: &str, statuses: &[(u16, u64)]| {
+        let mut recorder = Recorder::new(0, Phase::Total);
+        for (status, n) in statuses {
+            for _ in 0..*n {
+                recorder.attempt(0, S, Ok(()));
+                recorder.response(*status);
+            }
+        }
+        of_head(name, recorder)
+    };
+    let workloads = [phase(names::REQUESTS, requests), phase(names::CROWD, crowd)];
+    let measured = only(&workloads, None);
+    let look = Look { measured: &measured, hold: None };
+    [look.http(), look.crowd().unwrap()]
+}
+
+#[test]
+fn a_check_whose_answers_were_refusals_has_no_tick_and_says_so() {
+    let [http, crowd] = answered_by(&[(200, 34), (429, 30)], &[(429, 36)]);
+    assert_eq!((http.mark, crowd.mark), (Mark::Unknown, Mark::Unknown));
+    assert!(http.seen.ends_with("64 of 64 requests answered; 30 of 64 were answered 429"), "{}", http.seen);
+    let why = ": 36 of 36 were answered 429: this doesn't show how it serves many at once";
+    assert!(crowd.seen.ends_with(why), "{}", crowd.seen);
+    // The page was there at first.
+    let [_, crowd] = answered_by(&[(200, 30), (404, 34)], &[(404, 30), (429, 6)]);
+    assert_eq!(crowd.mark, Mark::Unknown, "{}", crowd.seen);
+    assert!(crowd.seen.contains("36 of 36 were answered 404 (30) or 429 (6)"), "{}", crowd.seen);
+    // An error page from the start is what each check measures, and one refusal in many is told.
+    let [http, crowd] = answered_by(&[(404, 64)], &[(404, 36)]);
+    assert_eq!((http.mark, crowd.mark), (Mark::Good, Mark::Good), "{} {}", http.seen, crowd.seen);
+    let [http, _] = answered_by(&[(200, 63), (429, 1)], &[(200, 36)]);
+    assert_eq!(http.mark, Mark::Good);
+    assert!(http.seen.ends_with("1 of 64 were answered 429"), "{}", http.seen);
+    let [http, crowd] = answered_by(&[(429, 64)], &[(429, 36)]);
+    assert_eq!((http.mark, crowd.mark), (Mark::Unknown, Mark::Unknown));
+}
+
 const S: u64 = 1_000_000_000;
 
 /// The check of TCP probes, one a second for so many seconds of which those of these seconds are lost, beside connections that fill the

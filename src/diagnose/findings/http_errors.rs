@@ -1,8 +1,8 @@
 //! `http_errors`: the device answers, and the answer's status says that something is wrong.
 //!
 //! Evidence: status codes of complete responses. 5xx (RFC 9110, 15.6), or a status other than the one that was asked for,
-//! is a failure. A first answer of 4xx (RFC 9110, 15.5) says that the request was not one for this device: no failure,
-//! and the figures of the run are those of its error page.
+//! is a failure. A 4xx (RFC 9110, 15.5) is an answer and no failure. Where a page is served to nobody, the request was not one
+//! for this device, and the figures are those of its error page; where it is served to some, the device refuses the others.
 //!
 //! Neighbours: everything that leaves requests without a whole response. A status that only some requests get under load
 //! is one as well: esp_http_server has none for want of sessions, but many programs answer 503.
@@ -26,100 +26,182 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
              and --method GET",
 };
 
-/// A workload whose first answer was a 4xx, as most of its answers were, and that was not told to expect it.
-fn refused(w: &WorkloadEvidence) -> Option<u16> {
-    let status = w.first_status.filter(|status| (400..500).contains(status))?;
-    let all = w.responses.iter().fold(0_u64, |sum, (_, n)| sum.saturating_add(n));
-    let most = w.responses.get(status).saturating_mul(2) > all;
-    (most && w.failures.get(Failure::BadStatus) == 0 && !w.asks.status_expected).then_some(status)
+/// The 4xx of a workload that failed none of its requests and that nobody told it to expect, and how often each came.
+fn refusals(w: &WorkloadEvidence) -> Vec<(u16, u64)> {
+    let wrong = &w.http.wrong_statuses;
+    // Reports of older programs don't tell which statuses failed requests.
+    if w.asks.status_expected || (w.failures.get(Failure::BadStatus) > 0 && wrong.is_empty()) {
+        return Vec::new();
+    }
+    let none_failed =
+        |(status, n): (u16, u64)| (status, n.saturating_sub(wrong.get(&status).copied().unwrap_or(0)));
+    let all = w.responses.iter().filter(|(status, _)| (400..500).contains(status));
+    all.map(none_failed).filter(|(_, n)| *n > 0).collect()
 }
 
-/// The most frequent 4xx of a workload that got another status as well, and how often it came.
-fn some_refused(w: &WorkloadEvidence) -> Option<(&WorkloadEvidence, u16, u64)> {
-    let others = w.responses.iter().any(|(status, n)| status < 400 && n > 0);
-    let refusals = w.responses.iter().filter(|(status, n)| (400..500).contains(status) && *n > 0);
-    let (status, n) = refusals.max_by_key(|(_, n)| *n)?;
-    let counts = others && w.failures.get(Failure::BadStatus) == 0 && !w.asks.status_expected;
-    counts.then_some((w, status, n))
+/// Whether a workload got an answer that is no error.
+fn served(w: &WorkloadEvidence) -> bool {
+    w.responses.iter().any(|(status, n)| status < 400 && n > 0)
+}
+
+/// Whether another workload was served that asked for the same page in the same way. HEAD promises what GET gives (RFC 9110,
+/// 9.3.2); of a request with a body nobody knows here whether the other one had the same.
+fn served_to_others(e: &Evidence<'_>, w: &WorkloadEvidence, status: u16) -> bool {
+    let alike = |other: &WorkloadEvidence| {
+        let same_method = other.asks.method == w.asks.method && (w.asks.head() || w.asks.get());
+        let promised = other.asks.head() && w.asks.get() && !matches!(status, 405 | 501);
+        same_method || promised
+    };
+    facts::exchanges(e).any(|other| other.asks.same_page(&w.asks) && alike(other) && served(other))
+}
+
+fn responses(w: &WorkloadEvidence) -> u64 {
+    w.responses.iter().fold(0_u64, |sum, (_, n)| sum.saturating_add(n))
+}
+
+/// The 4xx that a workload got instead of its page, where that page was served to nobody: what it measured is an error page.
+fn error_page(e: &Evidence<'_>, w: &WorkloadEvidence) -> Option<u16> {
+    let (status, n) = refusals(w).into_iter().max_by_key(|(_, n)| *n)?;
+    let most = n.saturating_mul(2) > responses(w);
+    (most && !served(w) && !served_to_others(e, w, status)).then_some(status)
+}
+
+/// What is said of some of the answers.
+struct Part {
+    severity: Severity,
+    /// How many they are.
+    answers: u64,
+    statement: String,
+    cause: String,
+    change: String,
 }
 
 pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let failed = rest::of(e, account, |_, failure| failure == Failure::BadStatus);
-    let refused: Vec<(&WorkloadEvidence, u16)> =
-        facts::exchanges(e).filter_map(|w| Some((w, refused(w)?))).collect();
-    let some: Vec<_> = facts::exchanges(e).filter_map(some_refused).collect();
+    let pages: Vec<(&WorkloadEvidence, u16)> =
+        facts::exchanges(e).filter_map(|w| Some((w, error_page(e, w)?))).collect();
+    let is_page = |w: &WorkloadEvidence| pages.iter().any(|(page, _)| page.name == w.name);
+    let others: Vec<&WorkloadEvidence> = facts::exchanges(e).filter(|w| !is_page(w)).collect();
+    let page = pages.first().map(|(w, status)| of_page(e, w, *status));
+    let mut parts: Vec<Part> = [of_failed(&failed), page, of_some(&others)].into_iter().flatten().collect();
+    parts.sort_by_key(|part| (part.severity, std::cmp::Reverse(part.answers)));
     let mut evidence: Vec<String> =
         failed.iter().map(|rest| rest.in_figures("failed by their status")).collect();
-    let answered = failed.iter().map(|rest| rest.w).chain(refused.iter().map(|(w, _)| *w));
-    let told = answered.filter(|w| w.responses.iter().next().is_some());
+    let told =
+        |w: &&WorkloadEvidence| failed.iter().any(|rest| rest.w.name == w.name) || !refusals(w).is_empty();
+    let told = e.workloads.iter().filter(told).filter(|w| responses(w) > 0);
     evidence.extend(told.map(|w| format!("{}: responses {}", w.name, codes(w, |_| true).join(", "))));
-    let (severity, statement, cause, change) = if let Some(worst) = failed.first() {
-        let (wrong, counted) = wrong(worst.w);
-        if worst.w.asks.protocol == Protocol::WebSocket {
-            return Some(Finding {
-                id: FindingId::HttpErrors,
-                severity: rest::severity(&failed),
-                statement: format!(
-                    "The device refused {} the WebSocket handshake{}.",
-                    worst.share("attempt"),
-                    listed(&codes(worst.w, |code| code != 101))
-                ),
-                evidence,
-                cause: "no WebSocket service at that path, or it has no room or asks for authentication"
-                    .into(),
-                change: "check --path and the port; 101 is the only status that opens a WebSocket".into(),
-            });
-        }
-        let what = match worst.w.asks.protocol {
-            Protocol::Sse => "another status than 200, which opens an event stream",
-            _ if wrong >= 400 => "an error status",
-            _ if worst.w.asks.status_expected => "another status than --expect-status lists",
-            _ if wrong == 101 => "an answer in another protocol, which none of them asked for",
-            _ => "a status that fails a request",
-        };
-        let statement = format!(
-            "{} got {what}, from {:.1} s to {:.1} s{}.",
-            worst.share("request"),
-            worst.first_s,
-            worst.last_s,
-            listed(&counted)
-        );
-        let (cause, change) = wrong_advice(worst.w, wrong);
-        (rest::severity(&failed), statement, cause.to_owned(), change)
-    } else if let (None, Some((w, status, n))) = (refused.first(), some.first().copied()) {
-        let all = w.responses.iter().fold(0_u64, |sum, (_, n)| sum.saturating_add(n));
-        let (cause, change) = match status {
-            401 => (
-                "the login expires, or is refused now and then",
-                "look at how long a login lasts; test with the user and password that users have",
+    let statements: Vec<String> = parts.iter().map(|part| part.statement.clone()).collect();
+    let Part { severity, cause, change, .. } = parts.into_iter().next()?;
+    Some(Finding {
+        id: FindingId::HttpErrors,
+        severity,
+        statement: statements.join(" "),
+        evidence,
+        cause,
+        change,
+    })
+}
+
+/// Requests that failed by their status.
+fn of_failed(failed: &[rest::Rest<'_>]) -> Option<Part> {
+    let worst = failed.first()?;
+    let (severity, answers) = (rest::severity(failed), worst.attempts);
+    let (wrong, counted) = wrong(worst.w);
+    if worst.w.asks.protocol == Protocol::WebSocket {
+        return Some(Part {
+            severity,
+            answers,
+            statement: format!(
+                "The device refused {} the WebSocket handshake{}.",
+                worst.share("attempt"),
+                listed(&codes(worst.w, |code| code != 101))
             ),
-            429 => {
-                ("the device limits how often it may be asked", "ask less often (--rate), or raise the limit")
-            }
-            _ => ("the device refuses some of the same requests", "look at what it logs for these"),
-        };
-        let name = name_of(status).map_or_else(String::new, |name| format!(" ({name})"));
-        let statement = format!(
-            "{n} of {} had the status {status}{name}, and others had not. They count as responses.",
-            super::text::things(all, "response")
-        );
-        evidence.push(format!("{}: responses {}", w.name, codes(w, |_| true).join(", ")));
-        (Severity::Warning, statement, cause.to_owned(), change.to_owned())
-    } else {
-        let (w, status) = *refused.first()?;
-        let (cause, change) = advice(e, w, status);
-        let statement = format!(
-            "The device answers {} with {status}{}{}: this run measured its error page.",
-            w.asks
-                .method
-                .as_deref()
-                .map_or_else(|| "requests".to_owned(), |method| format!("{method} requests")),
-            name_of(status).map_or_else(String::new, |name| format!(" ({name})")),
-            if status == 401 { login(w) } else { "" }
-        );
-        (Severity::Warning, statement, cause, change)
+            cause: "no WebSocket service at that path, or it has no room or asks for authentication".into(),
+            change: "check --path and the port; 101 is the only status that opens a WebSocket".into(),
+        });
+    }
+    let what = match worst.w.asks.protocol {
+        Protocol::Sse => "another status than 200, which opens an event stream",
+        _ if wrong >= 400 => "an error status",
+        _ if worst.w.asks.status_expected => "another status than --expect-status lists",
+        _ if wrong == 101 => "an answer in another protocol, which none of them asked for",
+        _ => "a status that fails a request",
     };
-    Some(Finding { id: FindingId::HttpErrors, severity, statement, evidence, cause, change })
+    let statement = format!(
+        "{} got {what}, from {:.1} s to {:.1} s{}.",
+        worst.share("request"),
+        worst.first_s,
+        worst.last_s,
+        listed(&counted)
+    );
+    let (cause, change) = wrong_advice(worst.w, wrong);
+    Some(Part { severity, answers, statement, cause: cause.to_owned(), change })
+}
+
+/// A workload that got an error page and nothing else.
+fn of_page(e: &Evidence<'_>, w: &WorkloadEvidence, status: u16) -> Part {
+    let (cause, change) = advice(e, w, status);
+    let asked =
+        w.asks.method.as_deref().map_or_else(|| "requests".to_owned(), |method| format!("{method} requests"));
+    let statement = format!(
+        "The device answers {asked} with {status}{}{}: this run measured its {}.",
+        named(status),
+        if status == 401 { login(w) } else { "" },
+        if status == LIMITED { "refusals" } else { "error page" }
+    );
+    Part { severity: Severity::Warning, answers: responses(w), statement, cause, change }
+}
+
+/// Answers of 4xx to some of the requests of these workloads.
+fn of_some(all: &[&WorkloadEvidence]) -> Option<Part> {
+    let mut counts = std::collections::BTreeMap::<u16, u64>::new();
+    for (status, n) in all.iter().flat_map(|w| refusals(w)) {
+        let count = counts.entry(status).or_default();
+        *count = count.saturating_add(n);
+    }
+    let (status, n) = counts.iter().max_by_key(|(_, n)| **n).map(|(status, n)| (*status, *n))?;
+    let whole = all.iter().fold(0_u64, |sum, w| sum.saturating_add(responses(w)));
+    let (cause, change) = match status {
+        401 => (
+            "the login expires, or is refused now and then",
+            "look at how long a login lasts; test with the user and password that users have",
+        ),
+        LIMITED => RATE_LIMIT,
+        _ => ("the device refuses some of the same requests", "look at what it logs for these"),
+    };
+    let rest: Vec<String> = counts
+        .iter()
+        .filter(|(other, _)| **other != status)
+        .map(|(other, n)| format!("{other} ({})", super::text::times(*n)))
+        .collect();
+    let rest = if rest.is_empty() { String::new() } else { format!(" Other refusals: {}.", rest.join(", ")) };
+    let statement = format!(
+        "{n} of {} had the status {status}{}, and others had not. They count as responses.{rest}",
+        super::text::things(whole, "response"),
+        named(status)
+    );
+    Some(Part {
+        severity: Severity::Warning,
+        answers: n,
+        statement,
+        cause: cause.to_owned(),
+        change: change.to_owned(),
+    })
+}
+
+/// Too Many Requests (RFC 6585, 4): a word about the client's haste, and none about the page.
+const LIMITED: u16 = 429;
+
+/// Its cause, and what to change.
+const RATE_LIMIT: (&str, &str) = (
+    "the device limits how often it may be asked",
+    "ask less often (--rate, --interval), or raise the limit",
+);
+
+/// ` (Not Found)`, or nothing.
+fn named(status: u16) -> String {
+    name_of(status).map_or_else(String::new, |name| format!(" ({name})"))
 }
 
 /// `: 503 (20 times)`, or nothing where no code is known.
@@ -266,7 +348,7 @@ fn login_advice(w: &WorkloadEvidence) -> (String, String) {
     (cause, change)
 }
 
-/// What the usual ones are called (RFC 9110, 15.5).
+/// What the usual ones are called (RFC 9110, 15.5; RFC 6585, 4).
 const fn name_of(status: u16) -> Option<&'static str> {
     Some(match status {
         400 => "Bad Request",
@@ -278,6 +360,7 @@ const fn name_of(status: u16) -> Option<&'static str> {
         413 => "Content Too Large",
         415 => "Unsupported Media Type",
         417 => "Expectation Failed",
+        LIMITED => "Too Many Requests",
         _ => return None,
     })
 }
@@ -289,6 +372,7 @@ fn advice(e: &Evidence<'_>, w: &WorkloadEvidence, status: u16) -> (String, Strin
         .any(|other| other.asks.get() && other.first_status.is_some_and(|status| status < 400));
     match status {
         401 => login_advice(w),
+        LIMITED => (RATE_LIMIT.0.into(), RATE_LIMIT.1.into()),
         413 => (
             "the body is longer than the device accepts".into(),
             "send a smaller --body, or raise the device's limit".into(),

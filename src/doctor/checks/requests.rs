@@ -25,17 +25,22 @@ impl Look<'_> {
         let total = main_latency(w).map(latency).unwrap_or_default();
         let mark = if stalled(w).is_some() { Mark::Unknown } else { Mark::Good };
         let mark = if all_served(w) { mark } else { Mark::Bad };
-        check("HTTP", mark, format!("{}{total}{}", served(w, "request"), failures(w)))
+        let check = check("HTTP", mark, format!("{}{total}{}", served(w, "request"), failures(w)));
+        self.unless_refused(w, "how it serves its page", check)
     }
 
     pub(super) fn late_request(&self) -> Option<Check> {
         let w = self.tried(names::LATE)?;
+        Some(self.unless_refused(w, "how it serves a late request", self.late(w)))
+    }
+
+    fn late(&self, w: &WorkloadOutcome) -> Check {
         let delay = time(w.facts.asks.request_delay_ns);
         let text = format!("{} sent {delay} after the handshake{}", served(w, "request"), failures(w));
         let rows = || self.measured.account.iter().filter(|row| row.workload == w.name && row.attempts > 0);
         if rows().next().is_some() && rows().all(closed_idle) {
             let why = "the device closes connections that are silent for so long";
-            return Some(check("late request", Mark::Unknown, format!("{text}: {why}")));
+            return check("late request", Mark::Unknown, format!("{text}: {why}"));
         }
         let Some(waited) = self.waited_beside(w) else {
             let beside = self.tried(names::BESIDE).and_then(stalled);
@@ -44,13 +49,9 @@ impl Look<'_> {
             let slowest = slowest.map_or_else(String::new, |ns| {
                 format!("; once an answer, here or to others meanwhile, took {}", time(ns))
             });
-            return Some(check("late request", mark, format!("{text}{slowest}")));
+            return check("late request", mark, format!("{text}{slowest}"));
         };
-        Some(check(
-            "late request",
-            Mark::Bad,
-            format!("{text}; others waited up to {} meanwhile", time(waited)),
-        ))
+        check("late request", Mark::Bad, format!("{text}; others waited up to {} meanwhile", time(waited)))
     }
 
     /// How long others waited while a client was silent before its request, where that is why they did.
@@ -74,7 +75,8 @@ impl Look<'_> {
             Some(why) => format!("{}: {}", served(w, "request"), why.words()),
             None => format!("{} on {}", served(w, "request"), things(connections, "connection")),
         };
-        Some(check("keep-alive HTTP", good_if(all_served(w)), format!("{how}{}", failures(w))))
+        let check = check("keep-alive HTTP", good_if(all_served(w)), format!("{how}{}", failures(w)));
+        Some(self.unless_refused(w, "how it serves many requests on a connection", check))
     }
 
     pub(super) fn stream(&self) -> Option<Check> {
@@ -86,15 +88,19 @@ impl Look<'_> {
 
     pub(super) fn crowd(&self) -> Option<Check> {
         let w = self.tried(names::CROWD)?;
+        Some(self.unless_refused(w, "how it serves many at once", self.many_at_once(w)))
+    }
+
+    fn many_at_once(&self, w: &WorkloadOutcome) -> Check {
         let slowest = main_latency(w).and_then(|l| l.quantile_ns(1.0));
         let slowest = slowest.map_or_else(String::new, |ns| format!(", the slowest after {}", time(ns)));
         let (made_room, room) = self.made_room(w);
         let text =
             format!("{} with {} at once{slowest}{}{room}", served(w, "request"), w.at_once, failures(w));
         if let Some(why) = self.excuse(w) {
-            return Some(check("many at once", Mark::Good, format!("{text}: {why}")));
+            return check("many at once", Mark::Good, format!("{text}: {why}"));
         }
-        Some(check("many at once", good_if(all_served(w) || made_room), text))
+        check("many at once", good_if(all_served(w) || made_room), text)
     }
 
     /// Why all that failed in a phase is no fault of the device's, which served others; `None` where that isn't so.
@@ -112,6 +118,7 @@ impl Look<'_> {
         let w = self.tried(names::RESET)?;
         let text =
             format!("{}, standing connections then reset by the host{}", served(w, "request"), failures(w));
-        Some(check("after a reset", good_if(all_served(w)), text))
+        let check = check("after a reset", good_if(all_served(w)), text);
+        Some(self.unless_refused(w, "how it serves after a reset", check))
     }
 }

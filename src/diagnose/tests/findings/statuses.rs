@@ -117,3 +117,70 @@ fn a_4xx_that_fails_is_the_programs_answer_and_no_broken_handler() {
     }
     assert!(cause(503).contains("the handler failed"), "{}", cause(503));
 }
+
+/// A run of these workloads.
+fn run_of(workloads: Vec<WorkloadEvidence>) -> Case {
+    Case::clean(workloads[0].clone()).with(|e| e.workloads = workloads)
+}
+
+fn named(name: &str, w: WorkloadEvidence) -> WorkloadEvidence {
+    WorkloadEvidence { name: name.into(), ..w }
+}
+
+#[test]
+fn a_page_that_was_served_at_first_is_no_error_page_of_those_that_ask_later() {
+    let first = answered_with(answered_with(head_by_head(64), 200, 30), 404, 34);
+    let later = |w: WorkloadEvidence, status, n| answered_with(w, status, n);
+    let case = run_of(vec![
+        named("requests", first.clone()),
+        named("late", later(head_by_head(6), 404, 6)),
+        named("persistent", later(get(20), 404, 20)),
+    ]);
+    assert_eq!(said(&case), [(FindingId::HttpErrors, Severity::Warning)]);
+    assert!(
+        statement(&case).starts_with("60 of 90 responses had the status 404 (Not Found), and others had not"),
+        "{}",
+        statement(&case)
+    );
+    assert!(!statement(&case).contains("error page"), "{}", statement(&case));
+    // A handler for GET alone is another thing.
+    let only_head = run_of(vec![
+        named("requests", answered_with(head_by_head(20), 200, 20)),
+        named("persistent", later(get(20), 405, 20)),
+    ]);
+    assert!(statement(&only_head).starts_with("The device answers GET requests with 405"));
+}
+
+#[test]
+fn a_rate_limit_is_told_as_one_and_its_answers_are_told_beside_those_that_failed() {
+    let all = Case::clean(answered_with(head_by_head(20), 429, 20));
+    assert!(statement(&all).contains("with 429 (Too Many Requests): this run measured its refusals"));
+    assert!(all.findings()[0].cause.contains("limits how often"), "{:?}", all.findings());
+    let failed = fails_beside(answered_with(get(100), 200, 100), &[(Failure::BadStatus, 2)]);
+    let mut failed = answered_with(failed, 503, 2);
+    failed.http.wrong_statuses.insert(503, 2);
+    let some = answered_with(answered_with(head_by_head(64), 200, 34), 429, 30);
+    let case = run_of(vec![named("persistent", failed.clone()), named("requests", some)]);
+    let said = statement(&case);
+    assert!(said.starts_with("30 of 166 responses had the status 429 (Too Many Requests)"), "{said}");
+    assert!(said.contains("2 of 102 requests of persistent got an error status"), "{said}");
+    // Beside statuses that failed requests those that failed none are told as well.
+    let both = Case::clean(answered_with(failed, 404, 9));
+    assert!(statement(&both).starts_with("9 of 111 responses had the status 404"), "{}", statement(&both));
+}
+
+#[test]
+fn a_client_that_a_rate_limit_refused_was_not_kept_out_by_silent_connections() {
+    let refused_by = |status: u16| {
+        let mut w = WorkloadEvidence { close: ClosePolicy::Fin, ..half_open_with(never_reclaimed) };
+        w.half_open.as_mut().unwrap().during.failures.add(Failure::BadStatus, 60);
+        w.failures = FailureCounts::default();
+        w.failures.add(Failure::BadStatus, 20);
+        w.episodes = vec![episode(0, 5, 20, &FailureCounts::default()), episode(5, 60, 0, &w.failures)];
+        w.responses.add(status, 20);
+        w.http.wrong_statuses.insert(status, 20);
+        Case::clean(w).no_telemetry().ids()
+    };
+    assert_eq!(refused_by(503), [FindingId::HalfOpenNotReclaimed]);
+    assert!(!refused_by(429).contains(&FindingId::HalfOpenNotReclaimed));
+}
