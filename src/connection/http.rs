@@ -3,7 +3,8 @@
 use std::mem::MaybeUninit;
 
 use espstress_event::{
-    Failure, FaultSeen, HEAD_CUT, HEAD_TOO_LONG, HttpFault, NO_CLOSE_NOTIFY, TLS_ALERT, TOO_MANY_FIELDS,
+    Failure, FaultSeen, HEAD_CUT, HEAD_TOO_LONG, HttpFault, NO_CLOSE_NOTIFY, SECOND_RESPONSE, TLS_ALERT,
+    TOO_MANY_FIELDS,
 };
 
 /// Longest response head that is read, bytes; a longer one is a bad response.
@@ -518,9 +519,12 @@ impl Response {
         }
     }
 
-    /// Bytes followed the end of the response that nobody had asked for.
-    pub fn unasked(&mut self, bytes: u64) {
-        if self.expects == Expects::HeadOnly {
+    /// So many bytes followed the end of the response that nobody had asked for; `begin` is how they begin.
+    pub fn unasked(&mut self, bytes: u64, begin: &[u8]) {
+        let second = is_status_line(begin);
+        if self.expects == Expects::HeadOnly && second {
+            self.note(HttpFault::Overlong, None, Some(bytes), SECOND_RESPONSE);
+        } else if self.expects == Expects::HeadOnly {
             // Without a length the connection's end is the body's as well.
             let goes_on = self.persistent && self.promised_to_head;
             let fault = if goes_on { HttpFault::BodyAfterHead } else { HttpFault::BodyBeforeClose };
@@ -533,7 +537,8 @@ impl Response {
             if let Some(detail) = without_body(status) {
                 return self.note(HttpFault::BodyNotAllowed, promised, Some(received), detail);
             }
-            self.note(HttpFault::Overlong, promised, Some(received), "bytes follow the end of the response");
+            let detail = if second { SECOND_RESPONSE } else { "bytes follow the end of the response" };
+            self.note(HttpFault::Overlong, promised, Some(received), detail);
         }
     }
 
@@ -557,6 +562,15 @@ impl Response {
             self.note(HttpFault::BadChunk, size, size, "the chunk's size is padded with blanks");
         }
     }
+}
+
+/// Whether these bytes begin as a response does (RFC 9112, 4).
+fn is_status_line(bytes: &[u8]) -> bool {
+    let code = bytes.strip_prefix(b"HTTP/1.").and_then(|rest| rest.split_first());
+    code.is_some_and(|(minor, rest)| {
+        let digits = rest.strip_prefix(b" ").and_then(|rest| rest.get(..3));
+        minor.is_ascii_digit() && digits.is_some_and(|three| three.iter().all(u8::is_ascii_digit))
+    })
 }
 
 /// Whether a client is meant to ask somewhere else (RFC 9110, 15.4).

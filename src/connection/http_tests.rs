@@ -127,3 +127,22 @@ proptest! {
         prop_assert_eq!(response.body_bytes(), 10);
     }
 }
+
+#[test]
+fn bytes_behind_a_response_that_begin_as_another_are_a_second_response_whatever_the_method() {
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 264\r\n\r\n";
+    let behind = |expects, begin: &[u8]| {
+        let mut response = Response::new(expects);
+        response.feed(head).unwrap();
+        response.unasked(begin.len() as u64, begin);
+        response.take_fault().map(|seen| (seen.fault, seen.received, seen.detail == SECOND_RESPONSE))
+    };
+    let length = Some(head.len() as u64);
+    assert_eq!(behind(Expects::HeadOnly, head), Some((HttpFault::Overlong, length, true)));
+    for body in [&b"{\"temp\":21.5}"[..], b"HTTP/1.1 is a protocol", b"HTTP/1."] {
+        let received = Some(body.len() as u64);
+        assert_eq!(behind(Expects::HeadOnly, body), Some((HttpFault::BodyAfterHead, received, false)));
+    }
+    assert_eq!(behind(Expects::Body, head), Some((HttpFault::Overlong, length, true)));
+    assert_eq!(behind(Expects::Body, b"more").map(|(.., second)| second), Some(false));
+}

@@ -83,6 +83,7 @@ pub enum FindingId {
     EventStream,
     UnexplainedFailures,
     LinesLost,
+    AnswersRepeated,
     MqttKeepaliveMissed,
     MqttPingLate,
     MqttOutageUnnoticed,
@@ -104,7 +105,7 @@ pub enum FindingId {
 
 impl FindingId {
     /// Every id.
-    pub const ALL: [Self; 67] = [
+    pub const ALL: [Self; 68] = [
         Self::SocketExhaustion,
         Self::HalfOpenNotReclaimed,
         Self::AbortiveClose,
@@ -155,6 +156,7 @@ impl FindingId {
         Self::EventStream,
         Self::UnexplainedFailures,
         Self::LinesLost,
+        Self::AnswersRepeated,
         Self::MqttKeepaliveMissed,
         Self::MqttPingLate,
         Self::MqttOutageUnnoticed,
@@ -228,6 +230,7 @@ impl FindingId {
             Self::EventStream => "event_stream",
             Self::UnexplainedFailures => "unexplained_failures",
             Self::LinesLost => "lines_lost",
+            Self::AnswersRepeated => "answers_repeated",
             Self::MqttKeepaliveMissed => "mqtt_keepalive_missed",
             Self::MqttPingLate => "mqtt_ping_late",
             Self::MqttOutageUnnoticed => "mqtt_outage_unnoticed",

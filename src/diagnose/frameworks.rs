@@ -324,6 +324,7 @@ pub const fn frameworks(finding: FindingId) -> &'static [(Framework, &'static st
         | FindingId::DatagramsLost
         | FindingId::EventStream
         | FindingId::LinesLost
+        | FindingId::AnswersRepeated
         | FindingId::HostLimited
         | FindingId::CaptureIncomplete
         | FindingId::OtherProtocol

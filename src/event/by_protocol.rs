@@ -31,6 +31,9 @@ pub struct ByProtocol {
     /// Times of a second and more in which requests waited and none was answered, until one was; null where there were none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standstills: Option<Standstills>,
+    /// Answers of `rw` that the device had given before on the same connection, byte for byte: no request failed by them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub repeated: u64,
 }
 
 impl ByProtocol {
@@ -43,7 +46,10 @@ impl ByProtocol {
         let silent = self.silent_before.as_ref().map_or(0, SilentClients::most);
         let websocket = self.websocket.as_ref().map_or(0, WebSockets::most);
         let still = self.standstills.map_or(0, |still| still.times);
-        [udp, websocket, sse, slow, silent, self.out_of_order, still].into_iter().max().unwrap_or(0)
+        [udp, websocket, sse, slow, silent, self.out_of_order, self.repeated, still]
+            .into_iter()
+            .max()
+            .unwrap_or(0)
     }
 }
 

@@ -21,6 +21,9 @@ pub const NO_CLOSE_NOTIFY: &str =
 /// What is said of bytes that are an alert of TLS instead of a head.
 pub const TLS_ALERT: &str = "a TLS alert came back, so the port speaks TLS";
 
+/// What is said of bytes behind a response that begin as another one does.
+pub const SECOND_RESPONSE: &str = "the bytes begin with a status line: a second response";
+
 /// A way in which a response breaks HTTP/1.1 (RFC 9112), or leaves its client in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

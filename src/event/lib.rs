@@ -74,7 +74,7 @@ pub use http::{
 };
 pub use http_fault::{
     FaultCount, FaultSeen, HEAD_CUT, HEAD_TOO_LONG, HttpFault, HttpFaults, IdleCloses, NO_CLOSE_NOTIFY,
-    TLS_ALERT, TOO_MANY_FIELDS,
+    SECOND_RESPONSE, TLS_ALERT, TOO_MANY_FIELDS,
 };
 pub use intent::{Intent, IntentBook, IntentEntry, WorkloadId};
 pub use ledger::MessageLedger;

@@ -26,6 +26,8 @@ pub(super) fn lines(by: &ByProtocol) -> Vec<(&'static str, String)> {
     let late = positive(by.out_of_order, "answer");
     lines.extend(late.map(|text| ("order", format!("{text} came behind those to later messages"))));
     lines.extend(by.standstills.as_ref().map(|still| ("waits", standstills(still))));
+    let again = positive(by.repeated, "answer");
+    lines.extend(again.map(|text| ("repeated", format!("{text} came again, though each had come before"))));
     lines.extend(by.silent_before.as_ref().and_then(silent_clients).map(|text| ("silent", text)));
     lines
 }

@@ -9,7 +9,7 @@ use super::latency::finite;
 use super::{HalfOpenFigures, LatencyFigures, MqttFigures, OutageRow, OutageSummary, RawSummary};
 use espstress_event::{
     ByProtocol, ClosePolicy, Failure, FailureCounts, FaultCount, HttpFault, HttpFaults, HttpFigures,
-    IdleCloses, MqttFault, OutageMeans, Responses, WorkloadKind,
+    IdleCloses, MqttFault, OutageMeans, Protocol, Responses, WorkloadKind,
 };
 use espstress_stats::{Phase, Row, TcpTotals, WorkloadStats};
 
@@ -27,6 +27,8 @@ pub struct RanWith {
     listen: Option<u16>,
     /// The faults that its broker was to make.
     fault: Option<Vec<MqttFault>>,
+    /// What it spoke; `None` where its kind has no choice.
+    protocol: Option<Protocol>,
 }
 
 /// What one workload measured.
@@ -72,7 +74,7 @@ pub struct Workload {
     pub main_phase: Option<Phase>,
     /// Application bytes.
     pub bytes: Bytes,
-    /// Payload bytes that came back whole and right, per second of wall clock.
+    /// Payload bytes of whole answers per second of wall clock; each byte was compared, except in HTTP and `sse`.
     pub goodput_bytes_per_s: Option<f64>,
     /// What the host's stack said of the connections as they closed; null where it could not be asked.
     pub(crate) tcp: Option<Tcp>,
@@ -330,6 +332,13 @@ impl Workload {
     #[must_use]
     pub fn ran(&self) -> RanWith {
         RanWith::deserialize(&self.params).unwrap_or_default()
+    }
+
+    /// Whether the payload of its answers was compared byte by byte with what was due: that of a web page or an event stream
+    /// is only counted.
+    pub(crate) fn payload_is_compared(&self) -> bool {
+        self.kind == WorkloadKind::Rw.name()
+            && !matches!(self.ran().protocol, None | Some(Protocol::Http | Protocol::Sse))
     }
 
     /// Whether it asked the device for anything, this machine's own failures left out.

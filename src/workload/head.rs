@@ -435,7 +435,7 @@ impl Storm {
         let bytes = self.buffer.get(..n).unwrap_or_default();
         if let Progress::Done { used } = self.response.feed(bytes)? {
             if used < n {
-                self.response.unasked((n - used) as u64);
+                self.response.unasked((n - used) as u64, bytes.get(used..).unwrap_or_default());
             }
             return Ok(true);
         }
@@ -582,10 +582,10 @@ impl Storm {
         (sample, false)
     }
 
-    /// So many bytes came behind the response, the last of them to the buffer's beginning.
+    /// So many bytes came behind the response, the first of them to the buffer's beginning.
     fn behind(&mut self, bytes: u64, answered: Instant) {
         if bytes > 0 && !http::is_idle_close(&self.buffer, bytes, answered) {
-            self.response.unasked(bytes);
+            self.response.unasked(bytes, http::begin(&self.buffer, bytes));
         }
     }
 

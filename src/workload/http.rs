@@ -575,6 +575,12 @@ pub(super) fn is_idle_close(scratch: &[u8], bytes: u64, answered: Instant) -> bo
     answered.elapsed() >= AT_ONCE && said.and_then(timeout_said).is_some()
 }
 
+/// How the bytes begin that a connection was drained of, so many in all.
+pub(super) fn begin(scratch: &[u8], bytes: u64) -> &[u8] {
+    let come = usize::try_from(bytes).unwrap_or(usize::MAX).min(scratch.len() / 2);
+    scratch.get(..come).unwrap_or_default()
+}
+
 /// Speaks TLS on a new connection, where it is to be spoken.
 pub(super) async fn secure(
     context: &Context,

@@ -26,6 +26,9 @@ const SWAPS: Answer = |nth, message, held| match nth % 20 {
     _ => vec![message],
 };
 
+/// Sends each twentieth back twice.
+const DOUBLES: Answer = |nth, message, _| vec![message; if nth % 20 == 0 { 2 } else { 1 }];
+
 /// Changes the last byte but five of each twentieth.
 const CHANGES: Answer = |nth, mut message, _| {
     let at = message.len() - 5;
@@ -111,6 +114,17 @@ fn an_answer_that_comes_behind_a_later_one_is_out_of_order_and_not_lost() {
         assert_eq!(w.by_protocol.as_ref().map(|by| by.out_of_order), Some(15), "{protocol}");
         run.says(&["messages were not sent back before later ones", "15 answers came behind"]);
         run.never_says(&["wrong payload", "loses some messages, or doesn't"]);
+    });
+}
+
+#[test]
+fn an_answer_that_comes_again_is_told_and_fails_nothing() {
+    each(DOUBLES, |protocol, run| {
+        let w = &run.report.workloads[0];
+        assert_eq!((w.succeeded, w.attempts), (310, 310), "{protocol}");
+        assert_eq!(w.by_protocol.as_ref().map(|by| by.repeated), Some(15), "{protocol}");
+        run.says(&["The device sent 15 answers again", "answers_repeated", "15 answers came again"]);
+        run.never_says(&["wrong payload", "other messages received"]);
     });
 }
 

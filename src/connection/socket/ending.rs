@@ -169,7 +169,7 @@ impl Connection {
         self.drain_counting(scratch, limit, host_closed).await.0
     }
 
-    /// As [`Connection::drain`]; also how many bytes came.
+    /// As [`Connection::drain`]; also how many bytes came, the first of them at the beginning of `scratch`.
     pub async fn drain_counting(
         &mut self,
         scratch: &mut [u8],
@@ -186,7 +186,9 @@ impl Connection {
         let sends_from = after(now, limit / 2);
         let mut not_ended = Ending::NotEnded;
         loop {
-            match self.read_until(scratch, deadline).await {
+            // What has come is kept as far as half of the room goes.
+            let kept = usize::try_from(bytes).unwrap_or(usize::MAX).min(scratch.len() / 2);
+            match self.read_until(scratch.get_mut(kept..).unwrap_or_default(), deadline).await {
                 // TLS's end, or its failure: TCP's own may come later.
                 Ok(0) | Err(Failure::TlsFailed) => {
                     self.forget_provoked_fault();

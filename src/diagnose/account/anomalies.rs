@@ -103,6 +103,7 @@ fn explains(id: FindingId, anomaly: AnomalyId) -> bool {
         Id::NoMemoryReported | Id::WifiLost | Id::AddressChanged => any(&[&SILENCES, &REPEATS, &RESETS]),
         Id::HeapLeak
         | Id::LinesLost
+        | Id::AnswersRepeated
         | Id::MqttKeepaliveMissed
         | Id::MqttPingLate
         | Id::MqttOutageUnnoticed

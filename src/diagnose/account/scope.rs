@@ -105,6 +105,7 @@ pub(super) fn explains(
         FindingId::HeapLeak
         | FindingId::Redirected
         | FindingId::LinesLost
+        | FindingId::AnswersRepeated
         | FindingId::MqttKeepaliveMissed
         | FindingId::MqttPingLate
         | FindingId::MqttOutageUnnoticed

@@ -15,7 +15,8 @@ use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::{grouped, things};
 use super::{FindingEntry, rest};
 use espstress_event::{
-    Failure, FaultCount, HEAD_CUT, HEAD_TOO_LONG, HttpFault, NO_CLOSE_NOTIFY, TLS_ALERT, TOO_MANY_FIELDS,
+    Failure, FaultCount, HEAD_CUT, HEAD_TOO_LONG, HttpFault, NO_CLOSE_NOTIFY, SECOND_RESPONSE, TLS_ALERT,
+    TOO_MANY_FIELDS,
 };
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
@@ -174,6 +175,10 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
             "check what send() returns and send the rest; before close(): shutdown(s, SHUT_WR), then recv() until it \
              returns 0",
         ),
+        HttpFault::Overlong if count.detail == SECOND_RESPONSE => (
+            "the program answers some requests twice, for example by an error page after a complete response",
+            "return from the handler after the response: a client takes a second one for the answer to its next request",
+        ),
         HttpFault::BadHead if beyond_this_client(&count.detail) => (
             "the head is larger than this client reads; HTTP sets no limit, but most clients have one",
             "send fewer or shorter fields; look for one that grows, such as a cookie",
@@ -230,9 +235,19 @@ fn statement(w: &WorkloadEvidence, fault: HttpFault, seen: &FaultCount) -> Strin
             format!("{share} ended too early: after {sent} bytes {}.", seen.detail)
         }
         (HttpFault::Truncated, ..) => format!("{share} ended too early: {}.", seen.detail),
-        (HttpFault::Overlong, Some(promised), Some(sent)) => format!(
-            "Bytes follow after the end of {share}: the first promised {promised} bytes and sent {sent}."
-        ),
+        (HttpFault::Overlong, Some(promised), Some(sent)) => {
+            let second = if seen.detail == SECOND_RESPONSE {
+                "; what follows begins as a second response"
+            } else {
+                ""
+            };
+            format!(
+                "Bytes follow after the end of {share}: the first promised {promised} bytes and sent {sent}{second}."
+            )
+        }
+        (HttpFault::Overlong, None, Some(sent)) if seen.detail == SECOND_RESPONSE => {
+            format!("Bytes follow after the end of {share}: after the first {sent} bytes, a second response.")
+        }
         (HttpFault::Overlong, ..) => format!("Bytes follow after the end of {share}."),
         (HttpFault::BodyNotAllowed, _, Some(sent)) => format!(
             "A body follows {share} that have none by their status, the first with {sent} bytes ({}).",

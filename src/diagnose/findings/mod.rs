@@ -8,6 +8,7 @@ mod abortive_close;
 mod accept_overflow;
 mod address_changed;
 mod air;
+mod answers_repeated;
 mod blocked_application;
 mod body_timeout;
 mod capture_incomplete;
@@ -77,7 +78,7 @@ pub struct FindingEntry {
 
 /// Every finding explained, in the order of [`FindingId::ALL`].
 #[must_use]
-pub const fn finding_catalogue() -> [FindingEntry; 67] {
+pub const fn finding_catalogue() -> [FindingEntry; 68] {
     [
         socket_exhaustion::ENTRY,
         half_open::ENTRY,
@@ -129,6 +130,7 @@ pub const fn finding_catalogue() -> [FindingEntry; 67] {
         event_stream::ENTRY,
         unexplained::ENTRY,
         lines_lost::ENTRY,
+        answers_repeated::ENTRY,
         mqtt::keepalive::MISSED,
         mqtt::keepalive::LATE,
         mqtt::notice::UNNOTICED,
@@ -219,6 +221,7 @@ fn claims(e: &Evidence<'_>) -> Vec<Claim> {
         address_changed::find(e),
         slow_recovery::find(e),
         lines_lost::find(e),
+        answers_repeated::find(e),
         host_limited::find(e),
         closes_idle::find(e),
         makes_room::find(e),

@@ -251,12 +251,11 @@ fn advice(w: &WorkloadEvidence, failure: Failure) -> Option<(&'static str, &'sta
             "send back as many bytes as recvfrom() returned; look at the bytes (--pcap, then Wireshark)",
         ),
         Failure::CorruptPayload if w.asks.protocol == Protocol::Line && w.succeeded > 0 => (
-            "the program changes lines, or sends some twice: each object with a seq or data is compared with the request that \
-             waits",
+            "the program changes lines: each object with a seq or data is compared with the request that waits",
             "send each line back once; look at the bytes (--pcap, then Follow TCP Stream in Wireshark)",
         ),
         Failure::CorruptPayload if facts::opens_websockets(w) => (
-            "the service changes messages, or sends some twice: each is compared with those that are still to come back",
+            "the service changes messages: each is compared with those that are still to come back, and with those that came",
             "send each message back once, unchanged; look at the bytes (--pcap, then Wireshark)",
         ),
         Failure::ReadTimeout if facts::passes_over(w) => (

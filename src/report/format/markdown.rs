@@ -122,9 +122,10 @@ fn workload(out: &mut String, w: &Workload) {
     let mut head = vec![format!("{} attempts in {}", count(w.attempts), time_s(w.duration_s))];
     head.extend(w.attempts_per_s.map(rate));
     head.extend(w.success_in_words());
-    head.extend(
-        w.goodput_bytes_per_s.filter(|g| *g > 0.0).map(|g| format!("{}/s of right payload", bytes(g))),
-    );
+    head.extend(w.goodput_bytes_per_s.filter(|g| *g > 0.0).map(|g| {
+        let right = if w.payload_is_compared() { "right payload" } else { "payload" };
+        format!("{}/s of {right}", bytes(g))
+    }));
     let _ = writeln!(out, "\n### {}\n\n{}.\n", plain(&w.name), head.join(", "));
     if w.latency.values().any(|l| l.count > 0) {
         out.push_str("| latency | count | min | mean | p50 | p90 | p99 | p99.9 | max |\n");

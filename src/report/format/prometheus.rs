@@ -74,10 +74,8 @@ fn workloads(r: &Report) -> Vec<Family> {
         "espstress_attempts_per_second",
         "Attempts that the host did not prevent, by wall clock.",
     );
-    let mut goodput = Family::gauge(
-        "espstress_goodput_bytes_per_second",
-        "Payload that came back whole and right, by wall clock.",
-    );
+    let mut goodput =
+        Family::gauge("espstress_goodput_bytes_per_second", "Payload of whole answers, by wall clock.");
     let mut latency = Family::new(
         "espstress_latency_seconds",
         Kind::Summary,

@@ -76,7 +76,8 @@ fn traffic(w: &Workload) -> Vec<(String, String)> {
             format!("received {}", bytes(w.bytes.received as f64)),
         ];
         if let Some(g) = w.goodput_bytes_per_s.filter(|g| *g > 0.0) {
-            list.push(format!("correct payload {}/s (wall clock)", bytes(g)));
+            let right = if w.payload_is_compared() { "correct payload" } else { "payload" };
+            list.push(format!("{right} {}/s (wall clock)", bytes(g)));
         }
         rows.push(("bytes".to_owned(), list.join(", ")));
     }

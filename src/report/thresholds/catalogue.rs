@@ -67,7 +67,7 @@ const SECTIONS: &[(&str, &[Row])] = &[
             ("W.malformed.FAULT", Unit::Count, "HTTP responses with one fault, as truncated or bad_chunk"),
             ("W.success_rate", Unit::Ratio, "successes among what the host did not prevent"),
             ("W.rate", Unit::PerS, "attempts that this host didn't prevent, by wall clock"),
-            ("W.goodput", Unit::BytesPerS, "right payload by wall clock"),
+            ("W.goodput", Unit::BytesPerS, "payload of whole answers by wall clock"),
             ("W.duration", Unit::Us, "how long it ran"),
             ("W.bytes.sent .received .goodput", Unit::Bytes, "application bytes"),
             ("W.latency.PHASE.STAT", Unit::Us, "latency without failed attempts (see below)"),

@@ -40,8 +40,16 @@ pub(super) struct Others {
     ahead: u32,
     /// The last ones that were passed over.
     passed: VecDeque<u32>,
-    /// Answers to such, which came behind those to later requests, and that nobody has asked for yet.
+    /// The last ones that were answered.
+    answered: VecDeque<u32>,
+    /// Answers to such as were passed over, which came behind those to later requests, and that nobody has asked for yet.
     out_of_order: u64,
+    /// The same of answers that came again.
+    repeated: u64,
+    /// Whether one came again in the time of the request that is due.
+    again: bool,
+    /// Whether the device is known to repeat answers: one came again, and then the one that was due.
+    repeats: bool,
 }
 
 /// Whose an answer is that is not due.
@@ -51,17 +59,35 @@ pub(super) enum Whose {
     Later(u32),
     /// One's that was passed over.
     PassedOver,
-    /// Nobody's: it is a wrong one, or comes again.
+    /// One's that has been answered before: the same answer comes again.
+    Again,
+    /// Nobody's: it is a wrong one.
     Nobody,
 }
 
 impl Others {
-    /// Requests that were passed over and are remembered.
+    /// Requests that were passed over and are remembered, and as many that were answered.
     const MOST: usize = 1_024;
 
     pub(super) fn start(&mut self) {
         self.passed.clear();
+        self.answered.clear();
         self.ahead = 0;
+        self.again = false;
+    }
+
+    /// The request of that number has its answer, and another one is due.
+    pub(super) fn answered(&mut self, number: u32) {
+        keep(&mut self.answered, number);
+        self.repeats |= std::mem::take(&mut self.again);
+    }
+
+    /// Whether an answer that was given before came in the place of the one that is due and didn't come in time: a wrong answer.
+    /// Of a device that repeats answers and gives the right one as well, a repetition says nothing.
+    fn stale(&mut self) -> bool {
+        let stale = std::mem::take(&mut self.again) && !self.repeats;
+        self.repeated -= u64::from(stale && self.repeated > 0);
+        stale
     }
 
     /// Whose the answer of that number is, where `due` is the one that is due; its bytes have been found right.
@@ -69,21 +95,39 @@ impl Others {
         let places = number.wrapping_sub(due);
         if (1..=self.ahead).contains(&places) {
             for over in 0..places {
-                if self.passed.len() == Self::MOST {
-                    self.passed.pop_front();
-                }
-                self.passed.push_back(due.wrapping_add(over));
+                keep(&mut self.passed, due.wrapping_add(over));
             }
             self.ahead -= places;
+            self.answered(number);
             return Whose::Later(places);
         }
+        let whose = self.take_late(number);
+        self.again |= whose == Whose::Again;
+        whose
+    }
+
+    /// The same where none is due, or this one is neither that nor a later one's.
+    pub(super) fn take_late(&mut self, number: u32) -> Whose {
         let known = self.passed.iter().position(|passed| *passed == number);
         if known.and_then(|at| self.passed.remove(at)).is_some() {
             self.out_of_order += 1;
+            keep(&mut self.answered, number);
             return Whose::PassedOver;
+        }
+        if self.answered.contains(&number) {
+            self.repeated += 1;
+            return Whose::Again;
         }
         Whose::Nobody
     }
+}
+
+/// One more number, instead of the oldest where there is no room.
+fn keep(numbers: &mut VecDeque<u32>, number: u32) {
+    if numbers.len() == Others::MOST {
+        numbers.pop_front();
+    }
+    numbers.push_back(number);
 }
 
 /// A protocol: requests out, answers in. Answers come in the order of requests.
@@ -157,6 +201,25 @@ impl Codec {
     /// Answers that came behind those to later requests, since this was last asked.
     pub(super) fn take_out_of_order(&mut self) -> u64 {
         self.others().map_or(0, |others| std::mem::take(&mut others.out_of_order))
+    }
+
+    /// Answers that came again, since this was last asked.
+    pub(super) fn take_repeated(&mut self) -> u64 {
+        self.others().map_or(0, |others| std::mem::take(&mut others.repeated))
+    }
+
+    /// What has been fed until now came before the request that is due went out.
+    pub(super) fn came_before(&mut self) {
+        self.others().into_iter().for_each(|others| others.again = false);
+    }
+
+    /// The answer that is due did not come in time, nor those of so many requests in all: what that is.
+    pub(super) fn timed_out(&mut self, requests: usize) -> Failure {
+        // Behind others nobody knows in whose place one came again.
+        if requests == 1 && self.others().is_some_and(Others::stale) {
+            return Failure::CorruptPayload;
+        }
+        self.websocket().map_or(Failure::ReadTimeout, |ws| ws.timed_out(requests))
     }
 
     /// Only where an answer names its request.

@@ -89,11 +89,12 @@ impl Framed {
             self.next();
             let (used, payload) = (bytes.len() - rest.len(), length as u64);
             if header.sequence == due {
+                self.others.answered(due);
                 return Ok(Fed::Answer { used, payload });
             }
             match self.others.take(due, header.sequence) {
                 Whose::Later(passed) => return Ok(Fed::Later { used, payload, passed }),
-                Whose::PassedOver => {}
+                Whose::PassedOver | Whose::Again => {}
                 Whose::Nobody => return Err(Failure::CorruptPayload),
             }
         }

@@ -106,8 +106,8 @@ impl Http {
     }
 
     /// Bytes came that nobody had asked for.
-    pub(super) fn unasked(&mut self, bytes: u64) {
-        self.response.unasked(bytes);
+    pub(super) fn unasked(&mut self, bytes: u64, begin: &[u8]) {
+        self.response.unasked(bytes, begin);
     }
 
     /// An answer that was still coming in was given up, in words.

@@ -84,8 +84,11 @@ impl Line {
             match whose {
                 Some(Whose::Later(passed)) => return Ok(Fed::Later { used, payload, passed }),
                 Some(Whose::Nobody) => return Err(Failure::CorruptPayload),
-                Some(Whose::PassedOver) => {}
-                None if echo.is_some() => return Ok(Fed::Answer { used, payload }),
+                Some(Whose::PassedOver | Whose::Again) => {}
+                None if echo.is_some() => {
+                    self.others.answered(due);
+                    return Ok(Fed::Answer { used, payload });
+                }
                 None => {}
             }
         }
@@ -164,8 +167,34 @@ mod tests {
             Ok(Fed::Answer { used: 2 * used, payload: 20 })
         );
         assert_eq!((codec.take_out_of_order(), codec.take_out_of_order()), (1, 0));
-        assert_eq!(codec.feed(5, &line(2)), Err(Failure::CorruptPayload), "it came before");
+        assert_eq!(codec.feed(5, &[line(2), line(4)].concat()), Ok(Fed::More), "they came before");
+        assert_eq!((codec.take_repeated(), codec.take_repeated()), (2, 0));
         assert_eq!(codec.feed(5, &line(6)), Err(Failure::CorruptPayload), "it was not sent yet");
+    }
+
+    #[test]
+    fn an_answer_that_comes_again_instead_of_the_one_that_is_due_is_a_wrong_one() {
+        let line = |seq| {
+            let mut bytes = Vec::new();
+            Line::new(20).request(seq, &mut bytes);
+            bytes
+        };
+        let mut codec = Codec::Line(Line::new(20));
+        let used = line(1).len();
+        assert_eq!(codec.feed(1, &line(1)), Ok(Fed::Answer { used, payload: 20 }));
+        assert_eq!(codec.feed(2, &line(1)), Ok(Fed::More));
+        assert_eq!((codec.timed_out(1), codec.take_repeated()), (Failure::CorruptPayload, 0));
+        assert_eq!(codec.timed_out(1), Failure::ReadTimeout, "nothing came in the time of this one");
+        // A device that repeats answers gives the right ones as well.
+        assert_eq!(
+            codec.feed(2, &[line(1), line(2)].concat()),
+            Ok(Fed::Answer { used: 2 * used, payload: 20 })
+        );
+        assert_eq!(codec.feed(3, &line(2)), Ok(Fed::More));
+        assert_eq!((codec.timed_out(1), codec.take_repeated()), (Failure::ReadTimeout, 2));
+        // Another connection has its own.
+        codec.start();
+        assert_eq!(codec.feed(3, &line(2)), Err(Failure::CorruptPayload));
     }
 
     #[test]

@@ -245,11 +245,13 @@ impl Ws {
         while let Some(message) = self.next()? {
             if message == self.expected {
                 self.sends_alike |= self.alike;
+                self.others.answered(due);
                 return Ok(Some((message.len() as u64, 0)));
             }
-            match self.whose(due, &message) {
+            let whose = self.number(&message).map_or(Whose::Nobody, |number| self.others.take(due, number));
+            match whose {
                 Whose::Later(passed) => return Ok(Some((message.len() as u64, passed))),
-                Whose::PassedOver => continue,
+                Whose::PassedOver | Whose::Again => continue,
                 Whose::Nobody => {}
             }
             if message.starts_with(&MARK) || is_changed(&message, &self.expected) {
@@ -262,13 +264,22 @@ impl Ws {
         Ok(None)
     }
 
-    /// Whose echo a message is that is not the one that is due.
-    fn whose(&mut self, due: u32, message: &[u8]) -> Whose {
+    /// The number of the request whose exact echo a message is; `None` where it is none.
+    fn number(&self, message: &[u8]) -> Option<u32> {
         let behind_mark = message.strip_prefix(&MARK).and_then(|rest| rest.first_chunk::<4>());
-        let Some(number) = behind_mark.map(|four| u32::from_be_bytes(*four)) else { return Whose::Nobody };
+        let number = behind_mark.map(|four| u32::from_be_bytes(*four))?;
         let mut expected = Vec::new();
         Self::payload(number, self.size, &mut expected);
-        if message == expected { self.others.take(due, number) } else { Whose::Nobody }
+        (message == expected).then_some(number)
+    }
+
+    /// Counts a message that came while none was under way.
+    fn came_between(&mut self, message: &[u8]) {
+        let whose = self.number(message).map_or(Whose::Nobody, |number| self.others.take_late(number));
+        if whose == Whose::Nobody {
+            self.seen.pushed += 1;
+            self.sends_alike |= message.len() == self.size.max(LEAST as usize);
+        }
     }
 
     /// The echo did not come in time, nor those of so many messages in all: what that is. One of its length in its place is
@@ -289,10 +300,7 @@ impl Ws {
         }
         loop {
             match self.next() {
-                Ok(Some(message)) => {
-                    self.seen.pushed += 1;
-                    self.sends_alike |= message.len() == self.size.max(LEAST as usize);
-                }
+                Ok(Some(message)) => self.came_between(&message),
                 Ok(None) => return Ok(true),
                 Err(Failure::EofBeforeResponse) => return Ok(false),
                 Err(failure) => return Err(failure),
@@ -361,11 +369,13 @@ impl Ws {
         let Some(socket) = &mut self.socket else { return true };
         socket.get_mut().from_device.extend(bytes);
         loop {
+            let Some(socket) = &mut self.socket else { return true };
             match socket.read() {
                 Ok(Message::Close(_)) | Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
                     self.closed = true;
                     return true;
                 }
+                Ok(Message::Binary(bytes)) => self.came_between(&bytes),
                 Ok(_) => {}
                 Err(_) => return false,
             }
@@ -474,6 +484,7 @@ fn name(code: CloseCode) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::codec::Codec;
     use super::*;
     use proptest::prelude::*;
 
@@ -569,6 +580,20 @@ mod tests {
         // What came in another one's time says nothing of this one.
         ws.feed(3, &[]).unwrap();
         assert_eq!((ws.timed_out(1), ws.seen.passed_over), (Failure::ReadTimeout, 1));
+    }
+
+    #[test]
+    fn an_echo_that_comes_again_is_counted_and_costs_nothing() {
+        let mut codec = Codec::WebSocket(Box::new(open()));
+        let bytes = [echo(1), echo(1), echo(2)].concat();
+        assert_eq!(codec.feed(1, &bytes), Ok(Fed::Answer { used: bytes.len(), payload: 100 }));
+        let ws = codec.websocket().unwrap();
+        assert_eq!(ws.answer(2), Ok(Some((100, 0))));
+        // Between two messages as well, and beside the farewell.
+        assert_eq!(ws.between(&echo(2)), Ok(true));
+        assert!(!ws.parted(&echo(1)));
+        assert_eq!((ws.seen.pushed, ws.seen.passed_over), (0, 0));
+        assert_eq!((codec.take_repeated(), codec.take_repeated()), (3, 0));
     }
 
     #[test]

@@ -211,9 +211,12 @@ impl Channel {
 
     /// What only the protocol tells.
     fn tell(&mut self) {
-        let out_of_order = self.codec.take_out_of_order();
-        if out_of_order > 0 {
-            self.context.recorder.borrow_mut().by_protocol().out_of_order += out_of_order;
+        let (out_of_order, repeated) = (self.codec.take_out_of_order(), self.codec.take_repeated());
+        if out_of_order + repeated > 0 {
+            let mut recorder = self.context.recorder.borrow_mut();
+            let told = recorder.by_protocol();
+            told.out_of_order += out_of_order;
+            told.repeated += repeated;
         }
         if let Some(ws) = self.codec.websocket() {
             ws.tell(&mut self.context.recorder.borrow_mut());
@@ -232,6 +235,7 @@ impl Channel {
             self.answered(start, payload);
             return Ok(());
         }
+        self.codec.came_before();
         let mut coming = Coming::default();
         loop {
             if let Some(ws) = self.codec.websocket() {
@@ -278,6 +282,7 @@ impl Channel {
                 if self.codec.feed(due, &std::mem::take(&mut self.behind))? != Fed::More {
                     return Err(Failure::CorruptPayload);
                 }
+                self.codec.came_before();
             }
             let bytes = self.buffer.get(..received).unwrap_or_default();
             match self.codec.feed(due, bytes)? {
@@ -381,8 +386,8 @@ impl Channel {
     fn fail(&mut self, failure: Failure) {
         self.receiving.set(false);
         let waiting = self.in_flight.len();
-        let failure = match self.codec.websocket() {
-            Some(ws) if failure == Failure::ReadTimeout => ws.timed_out(waiting),
+        let failure = match failure {
+            Failure::ReadTimeout if waiting > 0 => self.codec.timed_out(waiting),
             _ => failure,
         };
         if let Some(http) = self.codec.http() {
@@ -454,7 +459,7 @@ impl Channel {
         recorder.ended(ending, self.context.since_ns(closing));
         let told = http::is_idle_close(&self.buffer, bytes, since);
         if let Some(http) = self.codec.http().filter(|_| bytes > 0 && !told) {
-            http.unasked(bytes);
+            http.unasked(bytes, http::begin(&self.buffer, bytes));
             http.take_fault().into_iter().for_each(|seen| recorder.malformed(seen));
         }
     }

@@ -32,7 +32,7 @@ impl Channel {
             let Some((due, start)) = self.in_flight.front().copied() else {
                 return match &mut self.codec {
                     Codec::Http(http) => {
-                        http.unasked((to - from) as u64);
+                        http.unasked((to - from) as u64, self.buffer.get(from..to).unwrap_or_default());
                         Err(Failure::BadResponse)
                     }
                     Codec::WebSocket(_) => Err(Failure::BadResponse),

@@ -33,7 +33,7 @@ impl Channel {
                         self.closed_idle(true);
                         return Ok(());
                     }
-                    http.unasked(bytes as u64);
+                    http.unasked(bytes as u64, self.buffer.get(..bytes).unwrap_or_default());
                     self.fail(Failure::BadResponse);
                 }
             }

@@ -68,6 +68,7 @@ impl Dice {
                     udp: d.maybe(Self::datagrams),
                     websocket: d.maybe(Self::websockets),
                     out_of_order: d.n(),
+                    repeated: d.n(),
                     slow: d.maybe(|d| SlowClients {
                         served: d.n(),
                         given_up: d.n(),
