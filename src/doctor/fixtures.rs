@@ -45,6 +45,7 @@ pub(super) fn context(stop: Stop) -> Context {
         capacity: None,
         occupancy: Default::default(),
         beside: Default::default(),
+        standing: Default::default(),
         outage_maker: None,
         silencer: None,
         control_token: None,
