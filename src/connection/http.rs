@@ -1,11 +1,15 @@
 //! Just enough HTTP/1.1 (RFC 9112) to know where a response ends and whether it is one.
 
+mod chunk;
+
 use std::mem::MaybeUninit;
 
 use espstress_event::{
     Failure, FaultSeen, HEAD_CUT, HEAD_TOO_LONG, HttpFault, NO_CLOSE_NOTIFY, SECOND_RESPONSE, TLS_ALERT,
     TOO_MANY_FIELDS,
 };
+
+use chunk::{Chunk, Step};
 
 /// Longest response head that is read, bytes; a longer one is a bad response.
 pub(crate) const HEAD_LIMIT: usize = 128 * 1024;
@@ -58,20 +62,6 @@ enum Framing {
     Length(u64),
     Chunked(Chunk),
     UntilEof,
-}
-
-/// Where in a chunked body (RFC 9112, 7.1) the next byte stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Chunk {
-    Size { so_far: u64, digits: u8 },
-    Blank { size: u64 },
-    Extension { size: u64 },
-    SizeLf { size: u64 },
-    Data { left: u64 },
-    DataCr,
-    DataLf,
-    Trailer { line: u64 },
-    TrailerLf { line: u64 },
 }
 
 /// How far a response has come.
@@ -638,63 +628,6 @@ const fn what_is_wrong(error: httparse::Error) -> &'static str {
         httparse::Error::TooManyHeaders => TOO_MANY_FIELDS,
         httparse::Error::Version => "it does not begin with HTTP/1.0 or HTTP/1.1",
         _ => "not what HTTP/1.1 allows",
-    }
-}
-
-enum Step {
-    On { payload: u64 },
-    Size(u64),
-    PaddedSize(u64),
-    End,
-}
-
-impl Chunk {
-    fn next(&mut self, byte: u8) -> Result<Step, &'static str> {
-        let mut step = Step::On { payload: 0 };
-        *self = match (*self, byte) {
-            (Self::Size { so_far, digits }, _) if byte.is_ascii_hexdigit() && digits < 15 => {
-                let digit = (byte as char).to_digit(16).unwrap_or(0);
-                Self::Size { so_far: so_far * 16 + u64::from(digit), digits: digits + 1 }
-            }
-            (Self::Size { so_far, digits: 1.. }, b'\r') => {
-                step = Step::Size(so_far);
-                Self::SizeLf { size: so_far }
-            }
-            (Self::Size { so_far, digits: 1.. }, b';') => Self::Extension { size: so_far },
-            (Self::Size { so_far, digits: 1.. }, b' ' | b'\t') => Self::Blank { size: so_far },
-            // Blanks are allowed before an extension's semicolon, and nowhere else.
-            (Self::Blank { size }, b' ' | b'\t') => Self::Blank { size },
-            (Self::Blank { size }, b';') => Self::Extension { size },
-            (Self::Blank { size }, b'\r') => {
-                step = Step::PaddedSize(size);
-                Self::SizeLf { size }
-            }
-            (Self::Extension { size }, b'\r') => {
-                step = Step::Size(size);
-                Self::SizeLf { size }
-            }
-            (Self::Extension { size }, _) => Self::Extension { size },
-            (Self::SizeLf { size: 0 }, b'\n') => Self::Trailer { line: 0 },
-            (Self::SizeLf { size }, b'\n') => Self::Data { left: size },
-            (Self::Data { left }, _) => {
-                step = Step::On { payload: 1 };
-                if left <= 1 { Self::DataCr } else { Self::Data { left: left - 1 } }
-            }
-            (Self::DataCr, b'\r') => Self::DataLf,
-            (Self::DataLf, b'\n') => Self::Size { so_far: 0, digits: 0 },
-            (Self::Trailer { line }, b'\r') => Self::TrailerLf { line },
-            (Self::Trailer { line }, _) => Self::Trailer { line: line + 1 },
-            (Self::TrailerLf { line: 0 }, b'\n') => return Ok(Step::End),
-            (Self::TrailerLf { .. }, b'\n') => Self::Trailer { line: 0 },
-            (Self::Size { digits: 0, .. }, _) => return Err("a chunk's size is not a hexadecimal number"),
-            (Self::Size { .. } | Self::Blank { .. }, _) => {
-                return Err("a chunk's size is not followed by CRLF");
-            }
-            (Self::SizeLf { .. }, _) => return Err("a chunk's size is not followed by CRLF"),
-            (Self::DataCr | Self::DataLf, _) => return Err("no CRLF where the chunk should end by its size"),
-            (Self::TrailerLf { .. }, _) => return Err("a trailer line is not ended by CRLF"),
-        };
-        Ok(step)
     }
 }
 

@@ -320,10 +320,12 @@ fn scattered(
     };
     Finding {
         id: FindingId::DatagramsLost,
-        severity: match of_device {
-            true if lost.saturating_mul(2) > sent => Severity::Error,
-            _ if of_device || much || replaced => Severity::Warning,
-            _ => Severity::Info,
+        severity: if of_device && lost.saturating_mul(2) > sent {
+            Severity::Error
+        } else if of_device || much || replaced {
+            Severity::Warning
+        } else {
+            Severity::Info
         },
         statement: format!("{lost} of {} did not come back in time: {whom}.", things(sent, "datagram")),
         evidence,
