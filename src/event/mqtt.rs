@@ -536,12 +536,6 @@ impl<L> Mqtt<L> {
         self.clients.first()
     }
 
-    /// Whether the target was watched for two of its keep-alives: a shorter run says nothing of them.
-    #[must_use]
-    pub fn long_enough(&self) -> bool {
-        self.target().is_some_and(|client| self.watched_ns >= client.keepalive_ns().unwrap_or(0) * 2)
-    }
-
     /// Keeps a fault, or counts it.
     pub fn ended(&mut self, outage: MqttOutage) {
         if self.outages.len() < Self::MOST_OUTAGES {

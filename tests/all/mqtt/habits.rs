@@ -8,7 +8,7 @@ use espstress_event::{MqttBigEnd, MqttLeft};
 use espstress_report::Verdict;
 
 use super::client::{Client, Says};
-use super::run::Broker;
+use super::run::{Broker, Said};
 use crate::common::{espstress_with, failure};
 
 const PING: Duration = Duration::from_millis(500);
@@ -466,29 +466,44 @@ fn a_will_that_is_retained_and_a_birth_that_is_not_are_named() {
     assert_eq!((said.status, said.findings()), (Some(0), vec![FindingId::MqttAvailability]));
 }
 
-#[test]
-fn a_client_that_hangs_up_at_a_large_message_is_named_with_its_size() {
-    let broker = Broker::start(
-        "--fault big --cycles 1 --settle 2s --publish kitchen/set --sizes 100,300,500 --every 1s --recover-limit 20s",
-    );
+/// Hangs up at the second size, twice.
+fn takes_no_300_bytes(settle: &str, keepalive: u16) -> Said {
+    let broker = Broker::start(&format!(
+        "--fault big --cycles 1 --settle {settle} --publish kitchen/set --sizes 100,300,500 --every 1s --recover-limit 20s"
+    ));
     let address = broker.address;
     let device = std::thread::spawn(move || {
         for _ in 0..2 {
-            let (mut device, _) = Client::connect(address, Says::keepalive(1)).unwrap();
+            let (mut device, _) = Client::connect(address, Says::keepalive(keepalive)).unwrap();
             device.subscribe(&["kitchen/set"]);
             assert!(device.takes_messages_of(299));
         }
-        let (mut device, _) = Client::connect(address, Says::keepalive(1)).unwrap();
+        let (mut device, _) = Client::connect(address, Says::keepalive(keepalive)).unwrap();
         device.subscribe(&["kitchen/set"]);
         device.ping_until_closed(PING);
     });
     let said = broker.said();
     device.join().unwrap();
+    said
+}
+
+#[test]
+fn a_client_that_hangs_up_at_a_large_message_is_named_with_its_size() {
+    let said = takes_no_300_bytes("3s", 1);
     let row = &said.mqtt().outages[0];
     assert_eq!((said.status, said.findings()), (Some(0), vec![FindingId::MqttBigPacket]), "{row:?}");
     let big = row.big.unwrap();
     assert_eq!((big.acknowledged_bytes, big.failed_bytes), (Some(100), Some(300)), "{row:?}");
     assert_eq!(big.failed_by, Some(MqttBigEnd::Disconnected));
+}
+
+/// Its keep-alive is not judged then.
+#[test]
+fn what_a_device_did_is_told_however_short_it_was_watched() {
+    let said = takes_no_300_bytes("500ms", 60);
+    assert_eq!((said.status, said.findings()), (Some(4), vec![FindingId::MqttBigPacket]));
+    let reason = &said.report.verdict_reasons[0];
+    assert!(reason.contains("less than two keep-alives"), "{reason}");
 }
 
 #[cfg(feature = "long")]

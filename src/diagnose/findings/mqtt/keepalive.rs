@@ -11,7 +11,7 @@
 use super::super::super::{Evidence, Finding, FindingId, Severity};
 use super::super::FindingEntry;
 use super::super::text::{time, times};
-use super::{Case, any, cases};
+use super::{Case, cases};
 
 /// A keep-alive beyond this leaves a half-open connection for minutes, seconds.
 const LONG: u16 = 300;
@@ -86,7 +86,7 @@ pub(super) fn late(e: &Evidence<'_>) -> Option<Finding> {
 
 pub(super) fn too_long(e: &Evidence<'_>) -> Option<Finding> {
     // CONNECT says it, however short the run.
-    let case = any(e).find(|case| case.client.keepalive_s == 0 || case.client.keepalive_s > LONG)?;
+    let case = cases(e).find(|case| case.client.keepalive_s == 0 || case.client.keepalive_s > LONG)?;
     let (statement, change) = match case.client.keepalive_s {
         0 => (
             "The device switched keep-alive off: neither side notices a dead connection.".to_owned(),
