@@ -8,9 +8,9 @@
 //! power save: there acknowledgements are no later than anything else. New connections hide it: Linux acknowledges their
 //! first segments at once.
 //!
-//! Thresholds: five, so that chance and a host that was busy are ruled out, and nine in ten of the small segments that came
+//! Thresholds: five, so that chance and a host that was busy are ruled out, and two in three of the small segments that came
 //! 20 ms or more after the one before. By chance a segment comes within the 2 ms behind an acknowledgement in one of twenty
-//! or so.
+//! or so; on a link or a machine that is late now and then, some that waited come later than that.
 
 use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Quantiles, Severity, WorkloadEvidence, WorkloadKind};
@@ -33,7 +33,7 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     let seen = e.ack_waits?;
     let late = seen.waited.saturating_add(seen.otherwise);
-    if seen.waited < ENOUGH || seen.waited.saturating_mul(10) < late.saturating_mul(9) {
+    if seen.waited < ENOUGH || seen.waited.saturating_mul(3) < late.saturating_mul(2) {
         return None;
     }
     let mean = seen.total_ns / seen.waited.max(1);

@@ -52,7 +52,7 @@ fn a_device_that_leaves_for_good_is_gone_whether_it_closes_or_falls_silent() {
 
 #[test]
 fn lines_that_a_device_counts_and_does_not_send_are_lost_without_any_outage() {
-    let (host, port) = listening("duration = '2s'", of_nobody);
+    let (host, port) = listening("duration = '2s'\npeer_timeout = '10s'", of_nobody);
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.write_all(b"1\n[1,0]\n[2,0]\n[4,0]\n[5,0]\n").unwrap();
     let (outage, findings) = listened(host);
