@@ -138,6 +138,8 @@ pub struct WorkloadEvidence {
     pub first_byte: Option<Quantiles>,
     /// Latency of the main phase (total, round trip, heartbeat), corrected.
     pub main: Option<Quantiles>,
+    /// How it went in each sixth of its time; `None` where that is too short for six parts.
+    pub pace: Option<Box<[Pace; 6]>>,
     /// Time from the host's wish to close to the end of a connection; `None` where it waited for none.
     pub closing: Option<Quantiles>,
     /// TCP_INFO of its connections as they closed; `None` where it could not be read.
@@ -154,6 +156,19 @@ pub struct WorkloadEvidence {
     pub mqtt: Option<MqttEvidence>,
     /// The result of an outage workload.
     pub outages: Option<OutageEvidence>,
+}
+
+/// A part of a workload's time.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Pace {
+    /// Answers in it.
+    pub answers: u64,
+    /// Half of them took at most this, nanoseconds.
+    pub p50_ns: u64,
+    /// Requests under way on average, as latency and rate tell.
+    pub under_way: f64,
+    /// Application bytes of both directions for each answer.
+    pub bytes_each: f64,
 }
 
 /// A latency distribution in six numbers, nanoseconds.

@@ -73,6 +73,7 @@ pub enum FindingId {
     Redirected,
     NagleDelay,
     StandsStill,
+    SlowsDown,
     ClosesIdle,
     MakesRoom,
     PathMtu,
@@ -105,7 +106,7 @@ pub enum FindingId {
 
 impl FindingId {
     /// Every id.
-    pub const ALL: [Self; 68] = [
+    pub const ALL: [Self; 69] = [
         Self::SocketExhaustion,
         Self::HalfOpenNotReclaimed,
         Self::AbortiveClose,
@@ -146,6 +147,7 @@ impl FindingId {
         Self::Redirected,
         Self::NagleDelay,
         Self::StandsStill,
+        Self::SlowsDown,
         Self::ClosesIdle,
         Self::MakesRoom,
         Self::PathMtu,
@@ -220,6 +222,7 @@ impl FindingId {
             Self::Redirected => "redirected",
             Self::NagleDelay => "nagle_delay",
             Self::StandsStill => "stands_still",
+            Self::SlowsDown => "slows_down",
             Self::ClosesIdle => "closes_idle",
             Self::MakesRoom => "makes_room",
             Self::PathMtu => "path_mtu",

@@ -178,6 +178,24 @@ pub const fn frameworks(finding: FindingId) -> &'static [(Framework, &'static st
                 "call connect() again from loop() each 5 s while connected() is false; setSocketTimeout(5)",
             ),
         ],
+        FindingId::SlowsDown => &[
+            (
+                EspHttpServer,
+                "look at what the handler keeps: sess_ctx and lists of sessions, a file that it appends to",
+            ),
+            (
+                ArduinoWebServer,
+                "String += copies all that it holds each time: send with sendContent() instead",
+            ),
+            (
+                EspAsyncWebServer,
+                "look for handlers that are added with on() at each request: all of them are asked in turn",
+            ),
+            (
+                MicroPython,
+                "gc.mem_free() after each request tells whether memory fills; bytes += copies all each time",
+            ),
+        ],
         FindingId::StandsStill => &[
             (
                 EspHttpServer,

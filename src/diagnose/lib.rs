@@ -35,7 +35,7 @@ pub use espstress_event::{
 pub use evidence::{
     Absence, Availability, CaptureEvidence, CaptureState, DeviceEvidence, DialledLines, EndedOutage,
     Evidence, HalfOpenEvidence, HeapCeiling, HeapEvidence, HeapStep, HostEvidence, InUse, Measured,
-    MemoryEvidence, MqttEvidence, OutageEvidence, PathEvidence, Place, ProbeEvidence, ProbesEvidence,
+    MemoryEvidence, MqttEvidence, OutageEvidence, Pace, PathEvidence, Place, ProbeEvidence, ProbesEvidence,
     Quantiles, Quiet, Recovery, Resolved, RestartEvidence, Slope, SocketsEvidence, Stalls, StoodStill,
     TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence,
 };

@@ -105,6 +105,7 @@ impl FindingId {
             | Self::ClosesIdle
             | Self::BodyTimeout
             | Self::StandsStill
+            | Self::SlowsDown
             | Self::AnswersRepeated
             | Self::UnexplainedFailures => &[Need::Attempts],
             Self::NoEcho | Self::DatagramSize | Self::DatagramsLost => &[Need::Attempts, Need::Datagrams],

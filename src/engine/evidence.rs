@@ -4,14 +4,14 @@
 use super::plan::{DeviceFacts, Packets, WorkloadOutcome};
 use espstress_diagnose::{
     Absence, CaptureEvidence, CaptureState, DeviceEvidence, DialledLines, EndedOutage, Evidence, HeapCeiling,
-    HeapEvidence, HeapStep, HostEvidence, InUse, Measured, MemoryEvidence, OutageEvidence, PathEvidence,
-    Place, ProbeEvidence, ProbesEvidence, Quantiles, Quiet, RestartEvidence, Slope, SocketsEvidence,
-    TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
+    HeapEvidence, HeapStep, HostEvidence, InUse, Measured, MemoryEvidence, OutageEvidence, Pace,
+    PathEvidence, Place, ProbeEvidence, ProbesEvidence, Quantiles, Quiet, RestartEvidence, Slope,
+    SocketsEvidence, TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
 };
 use espstress_event::{Air, Console, DeviceSample, Losses, MqttOutage};
 use espstress_observe::QuietSpell;
 use espstress_stats::{
-    DeviceSeries, DialledDevice, Latency, OutageStats, Phase, ProbeOutcome, ProbeStats, Reading, Trend,
+    DeviceSeries, DialledDevice, Latency, OutageStats, Phase, ProbeOutcome, ProbeStats, Reading, Row, Trend,
 };
 
 /// What a run left to be judged.
@@ -128,6 +128,7 @@ fn workload(of: &WorkloadOutcome, run: &Measurements<'_>) -> Option<WorkloadEvid
         close: of.facts.close,
         connect: quantiles_of(Phase::Connect),
         main: stats.main_phase.and_then(quantiles_of),
+        pace: stats.series.parts().map(|parts| Box::new(parts.map(|part| pace(&part)))),
         closing: quantiles_of(Phase::Close),
         first_byte: quantiles_of(Phase::FirstByte),
         tcp: (stats.tcp.connections > 0).then(|| TcpEvidence {
@@ -150,6 +151,16 @@ fn workload(of: &WorkloadOutcome, run: &Measurements<'_>) -> Option<WorkloadEvid
             .filter(|o| o.unavailable.is_none())
             .map(|o| outages(o, stats.end_ns)),
     })
+}
+
+fn pace(part: &Row) -> Pace {
+    let answers = part.latency_count as f64;
+    Pace {
+        answers: part.latency_count,
+        p50_ns: part.latency_quantile_ns(0.5).unwrap_or(0),
+        under_way: part.latency_sum_ns as f64 / part.length_ns.max(1) as f64,
+        bytes_each: part.bytes as f64 / answers.max(1.0),
+    }
 }
 
 fn quantiles(latency: &Latency) -> Option<Quantiles> {

@@ -162,6 +162,23 @@ impl Series {
         }
     }
 
+    /// The closed rows in `N` parts of as many rows each; the last has those that are over. `None` with fewer rows.
+    #[must_use]
+    pub fn parts<const N: usize>(&self) -> Option<[Row; N]> {
+        let each = self.rows.len().checked_div(N).filter(|each| *each > 0)?;
+        Some(std::array::from_fn(|n| {
+            let end = if n + 1 == N { self.rows.len() } else { (n + 1) * each };
+            let mut part = Row::default();
+            for (at, row) in self.rows[n * each..end].iter().enumerate() {
+                match at {
+                    0 => part = row.clone(),
+                    _ => part.absorb(row),
+                }
+            }
+            part
+        }))
+    }
+
     fn close(&mut self, now_ns: u64) {
         let mut row = std::mem::replace(&mut self.current, Row { start_ns: now_ns, ..Row::default() });
         row.length_ns = now_ns - row.start_ns;
@@ -221,6 +238,21 @@ mod tests {
             end = row.start_ns + row.length_ns;
         }
         assert_eq!(end, seconds * S + 1);
+    }
+
+    #[test]
+    fn parts_have_as_many_rows_each_and_the_last_what_is_over() {
+        let mut series = Series::new(0);
+        for s in 0..7 {
+            series.current().latency((s + 1) * 1_000_000, 3);
+            series.roll((s + 1) * S);
+        }
+        let parts: [Row; 3] = series.parts().unwrap();
+        assert_eq!(parts.each_ref().map(|part| part.latency_count), [6, 6, 9]);
+        assert_eq!(parts.each_ref().map(|part| part.start_ns), [0, 2 * S, 4 * S]);
+        assert_eq!(parts.each_ref().map(|part| part.length_ns), [2 * S, 2 * S, 3 * S]);
+        assert_eq!(parts.each_ref().map(|part| part.latency_max_ns), [2_000_000, 4_000_000, 7_000_000]);
+        assert!(series.parts::<8>().is_none());
     }
 
     #[test]

@@ -126,6 +126,7 @@ fn explains(id: FindingId, anomaly: AnomalyId) -> bool {
         | Id::Redirected
         | Id::NagleDelay
         | Id::StandsStill
+        | Id::SlowsDown
         | Id::DtimLong
         | Id::WeakSignal
         | Id::RetryStorm

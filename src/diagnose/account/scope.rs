@@ -129,6 +129,7 @@ pub(super) fn explains(
         | FindingId::BeaconLoss
         | FindingId::NagleDelay
         | FindingId::StandsStill
+        | FindingId::SlowsDown
         | FindingId::BodyTimeout
         | FindingId::HostLimited
         | FindingId::CaptureIncomplete

@@ -22,6 +22,12 @@ pub(crate) fn exchanges<'a>(e: &'a Evidence<'_>) -> impl Iterator<Item = &'a Wor
     e.workloads.iter().filter(|w| is_exchange(w))
 }
 
+/// Whether this run has clients for whom others may have to wait.
+pub(crate) fn keeps_others_waiting(w: &WorkloadEvidence) -> bool {
+    let slow = w.by_protocol.as_ref().is_some_and(|by| by.slow.is_some() || by.silent_before.is_some());
+    slow || w.half_open.is_some() || w.outages.is_some() || w.mqtt.is_some()
+}
+
 /// Whether nothing in it is silenced or cut.
 pub(crate) fn is_exchange(w: &WorkloadEvidence) -> bool {
     matches!(w.kind, WorkloadKind::Head | WorkloadKind::Rw) && w.close != ClosePolicy::Vanish

@@ -18,9 +18,9 @@ pub(crate) mod turns;
 
 pub(crate) use counts::{
     CONNECT, SECOND, SILENT, after_close_frames, all_endings, at_once, captured, count, endings, ever_served,
-    exchanges, is_exchange, last_success_ns, met_outages, met_outages_in, not_connected, of_device,
-    of_device_in_exchanges, of_unread_by_right, recovered, reset_in_exchange, telemetry, unanswered,
-    unread_by_right,
+    exchanges, is_exchange, keeps_others_waiting, last_success_ns, met_outages, met_outages_in,
+    not_connected, of_device, of_device_in_exchanges, of_unread_by_right, recovered, reset_in_exchange,
+    telemetry, unanswered, unread_by_right,
 };
 pub(crate) use program::{
     head_happens, of_program, opens_websockets, other_happens, passes_over, pipe_happens,

@@ -43,6 +43,7 @@ mod pipelining_lost;
 mod power_save;
 mod rest;
 mod slow_recovery;
+mod slows_down;
 mod socket_exhaustion;
 mod stands_still;
 pub(crate) mod text;
@@ -78,7 +79,7 @@ pub struct FindingEntry {
 
 /// Every finding explained, in the order of [`FindingId::ALL`].
 #[must_use]
-pub const fn finding_catalogue() -> [FindingEntry; 68] {
+pub const fn finding_catalogue() -> [FindingEntry; 69] {
     [
         socket_exhaustion::ENTRY,
         half_open::ENTRY,
@@ -120,6 +121,7 @@ pub const fn finding_catalogue() -> [FindingEntry; 68] {
         http_use::REDIRECTS,
         nagle_delay::ENTRY,
         stands_still::ENTRY,
+        slows_down::ENTRY,
         closes_idle::ENTRY,
         makes_room::ENTRY,
         path_mtu::ENTRY,
@@ -194,6 +196,7 @@ pub fn diagnose(e: &Evidence<'_>) -> Diagnosis {
     let account = account(e, &found);
     found.extend(unexplained::find(e, &account));
     found.extend(stands_still::find(e, &found));
+    found.extend(slows_down::find(e, &found));
     console::attach(e, &mut found);
     found.sort_by_key(|f| (f.severity, f.id));
     Diagnosis { findings: found, account }

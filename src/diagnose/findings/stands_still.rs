@@ -38,12 +38,6 @@ fn longest<'a>(e: &'a Evidence<'_>) -> Option<(&'a WorkloadEvidence, Standstills
     each.max_by_key(|(_, still)| still.longest_us())
 }
 
-/// Whether this run has clients for whom others may have to wait.
-fn keeps_others_waiting(w: &WorkloadEvidence) -> bool {
-    let slow = w.by_protocol.as_ref().is_some_and(|by| by.slow.is_some() || by.silent_before.is_some());
-    slow || w.half_open.is_some() || w.outages.is_some() || w.mqtt.is_some()
-}
-
 /// Whether any segment of the run was lost or sent again; where nothing tells, one may have been.
 fn may_have_lost(e: &Evidence<'_>) -> bool {
     match e.path {
@@ -71,7 +65,7 @@ pub(super) fn find(e: &Evidence<'_>, found: &[Finding]) -> Option<Finding> {
     if times.saturating_mul(RARE) > served
         || by_others
         || may_have_lost(e)
-        || e.workloads.iter().any(keeps_others_waiting)
+        || e.workloads.iter().any(facts::keeps_others_waiting)
     {
         return None;
     }

@@ -74,6 +74,30 @@ fn a_program_that_stands_still_and_then_answers_everything_is_named() {
         .never_says(&["answered nothing"]);
 }
 
+/// A list that each request makes longer and walks through: a fifth of a millisecond more each time.
+#[cfg(feature = "long")]
+#[test]
+fn answers_that_take_longer_and_longer_are_named() {
+    let slower = |by: Duration| {
+        let served = Mutex::new(0);
+        scripted(move |mut peer: Peer| {
+            if peer.request().is_some() {
+                let so_far = {
+                    let mut served = served.lock().unwrap();
+                    *served += 1;
+                    *served
+                };
+                std::thread::sleep(Duration::from_millis(3) + by * so_far);
+                peer.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            }
+        })
+    };
+    run("head -c 1 -d 9s", slower(Duration::from_micros(200)))
+        .blames(&["slows_down"])
+        .says(&["The device's answers took longer and longer"]);
+    run("head -c 1 -d 9s", slower(Duration::ZERO)).never_says(&["longer and longer"]);
+}
+
 /// One request a recv(): what follows in the same segment is thrown away.
 #[test]
 fn pipelined_requests_that_are_lost_are_no_hang() {

@@ -46,6 +46,7 @@ fn of_answers(workloads: &[WorkloadEvidence]) -> Evidence<'static> {
         attempts: w.succeeded,
         succeeded: w.succeeded,
         tcp: Some(TcpEvidence::default()),
+        pace: w.pace.clone(),
         by_protocol: w
             .by_protocol
             .as_ref()

@@ -56,6 +56,12 @@ impl Dice {
             succeeded: self.n(),
             responses: self.responses(),
             first_status: self.maybe(|d| d.of(&[200, 404, 405, 503])),
+            pace: self.maybe(|d| {
+                let step = d.n() >> 3;
+                let part =
+                    |n: u64| Pace { answers: d.n(), p50_ns: n * step, under_way: 0.5, bytes_each: 9.0 };
+                Box::new([1, 2, 3, 4, 5, 6].map(part))
+            }),
             idle_closes: self.maybe(|d| IdleCloses {
                 count: d.n(),
                 min_us: d.n(),
