@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Output;
 
 use crate::common::{espstress, failure};
+use espstress_diagnose::FindingId;
 use espstress_fleet::{FleetReport, Read};
 use espstress_report::Verdict;
 use socket2::{Domain, Socket, Type};
@@ -113,7 +114,9 @@ fn twins_of_one_run_share_a_private_network_and_each_is_watched_alone() {
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     let packets: Vec<_> = all.devices.iter().filter_map(|d| d.report.as_ref()).collect();
     assert_eq!((packets[0].verdict, packets[1].verdict), (Verdict::Pass, Verdict::Fail));
-    let [finding] = &all.findings[..] else { panic!("{:?}", all.findings) };
+    // That this machine was busy says nothing of the devices.
+    let of_devices: Vec<_> = all.findings.iter().filter(|f| f.id != FindingId::HostLimited).collect();
+    let [finding] = of_devices[..] else { panic!("{:?}", all.findings) };
     assert_eq!((finding.id.name(), &finding.devices[..]), ("abortive_close", &["ill".to_owned()][..]));
 }
 
