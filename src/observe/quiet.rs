@@ -50,8 +50,15 @@ pub(super) struct Quiet {
     owed: Moments,
     /// The last time in which what the host sent went unanswered for so long, by anything at all.
     absence: Option<QuietSpell>,
+    /// That of such times whose consequences last longest: a short one soon after a long one doesn't end them.
+    longest: Option<QuietSpell>,
     /// Those of [`AWAY`] and more, the last of them.
     absences: Vec<Absence>,
+}
+
+/// Until when what was sent in such a time comes again: a repetition takes as long as the time was (RFC 6298, 5.5).
+const fn reach(spell: &QuietSpell) -> i64 {
+    spell.to_ns.saturating_add(spell.to_ns.saturating_sub(spell.from_ns))
 }
 
 impl Quiet {
@@ -62,6 +69,7 @@ impl Quiet {
         if let Some(asked) = self.asked.take().filter(|asked| at.saturating_sub(*asked) >= LEAST) {
             let absence = QuietSpell { from_ns: asked, to_ns: at };
             self.absence = Some(absence);
+            self.longest = self.longest.filter(|before| reach(before) > reach(&absence)).or(Some(absence));
             if at.saturating_sub(asked) >= AWAY {
                 if self.absences.len() == MOST {
                     self.absences.drain(..MOST / 2);
@@ -95,7 +103,7 @@ impl Quiet {
     /// connection opened at `opened` is older. What the end of such a time brings about takes as long as a repetition
     /// that was sent in it (RFC 6298, 5.5: twice the distance of the one before).
     pub(super) fn just_ended(&self, at: i64, opened: i64) -> Option<QuietSpell> {
-        self.absence.filter(|spell| {
+        self.absence.into_iter().chain(self.longest).find(|spell| {
             let length = spell.to_ns.saturating_sub(spell.from_ns);
             opened <= spell.from_ns && at.saturating_sub(spell.to_ns) <= length.saturating_mul(2)
         })
@@ -109,10 +117,7 @@ impl Quiet {
     /// Whether what comes at `at` was under way while nothing was answered for so long that the device, or its link, was
     /// away: it says nothing of single losses.
     pub(super) fn was_away(&self, at: i64) -> bool {
-        self.absence.is_some_and(|spell| {
-            let length = spell.to_ns.saturating_sub(spell.from_ns);
-            at.saturating_sub(spell.to_ns) <= length
-        })
+        self.longest.is_some_and(|spell| at <= reach(&spell))
     }
 
     /// The times in which the device answered nothing for a second or more.
@@ -217,6 +222,19 @@ mod tests {
         assert_eq!(quiet.just_ended(16 * S + 1, 10 * S), None);
         assert_eq!(quiet.just_ended(13 * S, 10 * S + 1), None);
         assert_eq!((quiet.was_away(14 * S), quiet.was_away(14 * S + 1)), (true, false));
+    }
+
+    #[test]
+    fn a_short_absence_soon_after_a_long_one_does_not_end_what_that_explains() {
+        let mut quiet = away(10 * S);
+        let long = Some(QuietSpell { from_ns: 10 * S, to_ns: 20 * S });
+        quiet.asked(21 * S, Asks::Connection);
+        quiet.heard(22 * S);
+        let short = Some(QuietSpell { from_ns: 21 * S, to_ns: 22 * S });
+        assert_eq!((quiet.just_ended(24 * S, 9 * S), quiet.just_ended(25 * S, 9 * S)), (short, long));
+        assert_eq!((quiet.just_ended(24 * S, 15 * S), quiet.just_ended(25 * S, 15 * S)), (short, None));
+        assert_eq!((quiet.was_away(30 * S), quiet.was_away(30 * S + 1)), (true, false));
+        assert!(quiet.was_away_since(21 * S));
     }
 
     #[test]
