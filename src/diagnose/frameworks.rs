@@ -74,7 +74,8 @@ pub const fn frameworks(finding: FindingId) -> &'static [(Framework, &'static st
             (
                 EspHttpServer,
                 "httpd_config_t: keep_alive_enable = true; keep_alive_idle = 5; keep_alive_interval = 5; \
-                 keep_alive_count = 3; lru_purge_enable = true",
+                 keep_alive_count = 3. lru_purge_enable lets new clients in sooner, but alone doesn't free what vanished \
+                 clients hold: lwIP keeps each closed connection until its FIN is given up, which takes minutes",
             ),
             (
                 ArduinoWebServer,

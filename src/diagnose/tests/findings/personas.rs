@@ -139,6 +139,9 @@ fn no_keepalive_does_not_reclaim() {
         .anomaly(AnomalyId::RstAfterHandshake, 2)
         .telemetry(|t| t.sockets = Some(SocketsEvidence { first: 5, most: 10, last: 10, limit: Some(10) }));
     case.always(&[FindingId::HalfOpenNotReclaimed]);
+    // It makes room for newcomers, and reclaims nothing.
+    let change = case.findings().remove(0).change;
+    assert!(change.contains("keep_alive_enable") && !change.contains("lru_purge_enable"), "{change}");
 }
 
 #[test]
