@@ -38,6 +38,7 @@ pub(in super::super) fn fails_so(w: &WorkloadEvidence, failure: Failure) -> bool
     use Failure as F;
     let closed = w.unserved.is_some_and(|unserved| unserved.closed.not_sent > 0);
     w.asks.late()
+        && !turned_away(w)
         && (closed || unasked(w) > 0)
         && matches!(failure, F::EofBeforeResponse | F::ReadReset | F::WriteReset)
 }
@@ -45,6 +46,37 @@ pub(in super::super) fn fails_so(w: &WorkloadEvidence, failure: Failure) -> bool
 /// Connections that the client found closed before their first request.
 fn unasked(w: &WorkloadEvidence) -> u64 {
     w.idle_closes.map_or(0, |idle| idle.before_request)
+}
+
+/// Whether the device ends connections as good as with the handshake: those it doesn't want, however late their request was
+/// to come.
+pub(super) fn turned_away(w: &WorkloadEvidence) -> bool {
+    w.idle_closes.is_some_and(|idle| {
+        idle.before_request > 0
+            && idle.before_request == idle.count
+            && idle.median_us.saturating_mul(1_000) < RIGHT_AFTER
+    })
+}
+
+/// Whether requests of a workload met the end of a connection, and not for want of a request.
+fn cut(w: &WorkloadEvidence) -> bool {
+    use Failure as F;
+    [F::EofBeforeResponse, F::ReadReset, F::WriteReset]
+        .iter()
+        .any(|failure| w.failures.get(*failure) > 0 && !fails_so(w, *failure))
+}
+
+/// What to change. Where requests met the end of a connection too, other findings advise on that, and this one must not
+/// call it nothing.
+fn advice(e: &Evidence<'_>) -> &'static str {
+    if facts::exchanges(e).any(|w| cut(w) && unannounced(w)) {
+        SAY_SO
+    } else if facts::exchanges(e).any(cut) {
+        "nothing for idle connections: clients must expect a FIN on one and open a new one; connections that end without a \
+         response are a fault of their own"
+    } else {
+        ENTRY.change
+    }
 }
 
 /// Whether each connection had one answer, and perhaps those that are still open.
@@ -111,7 +143,7 @@ const fn announce(http: bool) -> &'static str {
 pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     let seen: Vec<(&WorkloadEvidence, IdleCloses)> = facts::exchanges(e)
         .filter_map(|w| Some((w, w.idle_closes?)))
-        .filter(|(_, idle)| idle.count >= TWICE || idle.before_request > 0)
+        .filter(|(w, idle)| (idle.count >= TWICE || idle.before_request > 0) && !turned_away(w))
         .collect();
     let silent: Vec<(&WorkloadEvidence, u32, u64)> = e
         .workloads
@@ -124,10 +156,11 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
             (u64::from(closed) >= TWICE && least_ns >= AT_ONCE).then_some((w, closed, least_ns))
         })
         .collect();
-    // One that ended with the response was not idle.
+    // One that ended with the response, or with the handshake, was not idle.
     let of_idle = |idle: &IdleCloses| {
+        let least = if idle.before_request > 0 { RIGHT_AFTER } else { AT_ONCE };
         let times = [idle.min_us, idle.median_us].map(|us| us.saturating_mul(1_000));
-        times.into_iter().find(|ns| *ns >= AT_ONCE || idle.before_request > 0)
+        times.into_iter().find(|ns| *ns >= least)
     };
     let found = seen.iter().filter_map(|(_, idle)| of_idle(idle));
     let unasked: Vec<(&WorkloadEvidence, u64)> = facts::exchanges(e)
@@ -227,6 +260,6 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
                 announce(http)
             ),
         },
-        change: ENTRY.change.into(),
+        change: advice(e).into(),
     })
 }

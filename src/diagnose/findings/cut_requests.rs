@@ -114,7 +114,8 @@ fn asked_for(e: &Evidence<'_>, all: &[rest::Rest<'_>]) -> Option<(&'static str, 
         ));
     }
     let unsent = |rest: &rest::Rest<'_>| {
-        rest.w.unserved.is_some_and(|cut| cut.closed.not_sent.saturating_mul(2) >= rest.attempts)
+        !closes_idle::turned_away(rest.w)
+            && rest.w.unserved.is_some_and(|cut| cut.closed.not_sent.saturating_mul(2) >= rest.attempts)
     };
     if by(|w| w.asks.request_delay_ns > 0) && all.iter().all(unsent) {
         return Some((

@@ -93,6 +93,54 @@ fn a_request_that_meets_the_end_of_an_idle_connection_is_explained_where_clients
 }
 
 #[test]
+fn a_connection_that_ends_with_the_handshake_was_not_idle() {
+    let late = |min_us, median_us, count| {
+        let asks = Asks { request_delay_ns: S, ..asks("GET") };
+        let w = WorkloadEvidence { asks, at_once: 1, ..get(62) };
+        let mut w = fails_beside(w, &[(Failure::EofBeforeResponse, 18)]);
+        w.idle_closes = Some(IdleCloses { count, min_us, median_us, before_request: 18, told: 0 });
+        let closed = CutRequests { not_sent: 18, ..CutRequests::default() };
+        w.unserved = Some(Unserved { closed, ..Unserved::default() });
+        Case::clean(w)
+    };
+    let turned_away = late(7_000, 10_700, 18);
+    assert_eq!(turned_away.ids(), [FindingId::ClosesUnserved]);
+    let cause = turned_away.findings().remove(0).cause;
+    assert!(!cause.contains("--request-delay"), "{cause}");
+    // Some at once, and most at the bound.
+    assert_eq!(late(7_000, 900_000, 18).ids(), [FindingId::ClosesIdle]);
+    assert_eq!(
+        statement(&late(7_000, 900_000, 18)),
+        "The device closes idle connections after 900 ms or sooner."
+    );
+}
+
+#[test]
+fn what_an_idle_close_advises_agrees_with_what_a_close_without_an_answer_does() {
+    let change = |us, failures: &[(Failure, u64)]| {
+        let mut w = WorkloadEvidence { at_once: 1, ..fails_beside(rw(64), failures) };
+        w.asks = Asks { window: 1, ..Asks::default() };
+        w.connect = Some(Quantiles { count: 20, ..Quantiles::default() });
+        w.idle_closes = Some(IdleCloses { count: 40, min_us: us, median_us: us, before_request: 0, told: 0 });
+        let found = Case::clean(w).no_telemetry().findings();
+        let of = |id| found.iter().find(|f| f.id == id).map(|f| f.change.clone());
+        (of(FindingId::ClosesIdle).unwrap(), of(FindingId::ClosesUnserved))
+    };
+    let unserved = [(Failure::EofBeforeResponse, 16)];
+    let (idle, closed) = change(2_010_000, &unserved);
+    assert!(
+        idle.starts_with("nothing for idle connections") && idle.contains("without a response"),
+        "{idle}"
+    );
+    assert!(closed.unwrap().starts_with("log why the program closes"));
+    // Closes right behind responses, which the requests ran into.
+    let (idle, closed) = change(40, &unserved);
+    assert_eq!(Some(idle), closed);
+    let (idle, closed) = change(2_010_000, &[]);
+    assert!(idle.starts_with("nothing on the device;") && closed.is_none(), "{idle}");
+}
+
+#[test]
 fn waits_for_each_close_that_fill_the_run_are_one_client_at_a_time() {
     let waits = |count| {
         let two =
