@@ -7,7 +7,8 @@
 //! with probability 0.02 at most, half of it in each test.
 //!
 //! A latency has to change by more than the testing machine's own scheduling makes (`figures::WAKE_UP_US`, `TICK_US`): on a
-//! short link some steps of an attempt take less time than a processor takes to wake, and change with its state.
+//! short link some steps of an attempt take less time than a processor takes to wake, and change with its state. Of the median
+//! of a closed loop, which is its throughput, that excuses a quarter at most (`LOOP_SHARE`).
 //!
 //! There are four words. *Worse* and *better* are differences that chance doesn't explain. *Same* is said only where a
 //! difference of the tolerance's size would have been seen: the whole interval lies within it. All else is *can't tell*.
@@ -277,9 +278,12 @@ fn judge(
     let (mut timings, mut shares) = (timings.into_iter(), shares.into_iter());
     let rows = figures.iter().map(|(name, figures)| {
         let rows = figures.iter().map(|figure| match &figure.data {
-            Data::Timing { logs, more_is_better, of_host } => {
+            Data::Timing { logs, more_is_better, of_host, of_host_at_most } => {
                 let tested = timings.next().flatten();
-                let row = timing(figure, *more_is_better, *of_host, tested, options);
+                let base = tested.map_or(0.0, |t| t.shift.base.exp());
+                // Where all of it counts the bound is infinite, and an infinite share of nothing is no number.
+                let of_host = of_host.min(of_host_at_most * base.max(f64::MIN_POSITIVE));
+                let row = timing(figure, *more_is_better, of_host, tested, options);
                 let unscattered = tested.is_some_and(|t| t.critical.is_none());
                 Row { reason: if unscattered { Some(too_few_runs(logs, bases)) } else { row.reason }, ..row }
             }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::figures::{TICK_US, WAKE_UP_US};
+use super::figures::{LOOP_SHARE, TICK_US, WAKE_UP_US};
 use super::{Comparison, Decision, FindingRow, Row, Scale, percent};
 use espstress_diagnose::Severity;
 use espstress_report::{Style, Unit, human_figure, things};
@@ -61,10 +61,12 @@ fn legend(c: &Comparison) -> [String; 3] {
         ),
         format!(
             "Two groups of the same thing are called changed in {} of comparisons at most. A latency is worse or better only \
-             by more than this machine's scheduling can make: {}, at p99 {}.",
+             by more than this machine's scheduling can make: {}, at p99 {}, at the median of a \
+             closed loop {} at most.",
             percent(c.level),
             human_figure(WAKE_UP_US, Unit::Us),
-            human_figure(TICK_US, Unit::Us)
+            human_figure(TICK_US, Unit::Us),
+            percent(LOOP_SHARE)
         ),
         format!("Latencies and rates: {}. Shares: {}.", c.method.timings, c.method.shares),
     ]

@@ -287,6 +287,37 @@ fn a_step_that_takes_longer_by_what_scheduling_makes_leaves_a_faster_device_bett
 }
 
 #[test]
+fn a_halved_throughput_is_worse_also_where_an_attempt_takes_less_than_scheduling_makes() {
+    // As on a machine with other work: the rate counts each of its stalls, and the median doesn't.
+    let runs = |us: f64, seed| {
+        let mut runs =
+            Bench { busy_one_in: 0, stall_one_in: 0, median_ns: us * 1e3, ..Bench::TWIN }.runs(seed, 8);
+        let rates = runs.iter_mut().map(|r| &mut r.workloads[0].attempts_per_s);
+        rates
+            .flatten()
+            .zip([1.0, 0.4, 0.9, 0.2, 0.6, 0.3, 0.8, 0.5])
+            .for_each(|(rate, stalls)| *rate *= stalls);
+        runs
+    };
+    let c = against(&runs(60.0, 1), &runs(120.0, 50)).unwrap();
+    let median = row(&c, "latency.total.p50");
+    assert_eq!((c.decision, median.decision), (Decision::Worse, Decision::Worse), "{c:?}");
+    assert_eq!(row(&c, "latency.total.p90").decision, Decision::CantTell);
+    // What this machine can make of it is none of the device's, however clear.
+    let c = against(&runs(60.0, 1), &runs(72.0, 50)).unwrap();
+    assert_eq!(row(&c, "latency.total.p50").decision, Decision::CantTell, "{c:?}");
+    // An open loop sleeps between its attempts.
+    let open = |us: f64, seed| {
+        let mut runs = runs(us, seed);
+        let latencies = runs.iter_mut().flat_map(|r| r.workloads[0].latency.values_mut());
+        latencies.for_each(|l| l.uncorrected = Some(Box::new(l.clone())));
+        runs
+    };
+    let c = against(&open(60.0, 1), &open(120.0, 50)).unwrap();
+    assert_eq!(row(&c, "latency.total.p50").decision, Decision::CantTell, "{c:?}");
+}
+
+#[test]
 fn a_step_that_takes_milliseconds_longer_is_worse() {
     let calm = Bench { busy_one_in: 0, stall_one_in: 0, ..Bench::TWIN };
     let base = with_a_step(calm.runs(1, 5), Phase::Close, &[35_000, 38_000, 41_000]);
