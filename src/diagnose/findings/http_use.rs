@@ -66,6 +66,11 @@ pub(super) fn handshakes_cut(w: &WorkloadEvidence) -> u64 {
     handshakes(w, TlsFault::Reset).saturating_add(handshakes(w, TlsFault::Closed))
 }
 
+/// Whether this fault says how a handshake ended, and not what was wrong with it.
+const fn is_just_over(fault: TlsFault) -> bool {
+    matches!(fault, TlsFault::TimedOut | TlsFault::Reset | TlsFault::Closed)
+}
+
 fn handshakes(w: &WorkloadEvidence, fault: TlsFault) -> u64 {
     w.http.tls.as_ref().and_then(|tls| tls.failures.get(&fault)).map_or(0, |seen| seen.count)
 }
@@ -75,6 +80,10 @@ pub(super) fn tls(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let worst = failed.first()?;
     let figures = worst.w.http.tls.as_ref();
     let most = figures.and_then(|tls| tls.failures.iter().max_by_key(|(_, seen)| seen.count));
+    // A few handshakes that just ended have no cause: as with requests that were cut off, they stay unexplained.
+    if !failed.iter().any(rest::Rest::is_much) && most.is_some_and(|(fault, _)| is_just_over(*fault)) {
+        return None;
+    }
     let mut evidence: Vec<String> = failed.iter().map(|rest| rest.in_figures("failed in TLS")).collect();
     for rest in &failed {
         let faults = rest.w.http.tls.iter().flat_map(|tls| &tls.failures);

@@ -475,6 +475,19 @@ fn an_open_websocket_that_ends_was_not_closed_without_a_response() {
 }
 
 #[test]
+fn a_few_handshakes_that_just_ended_stay_unexplained() {
+    let few = |fault, failure| {
+        let mut w = fails_beside(get(57), &[(failure, 3)]);
+        let tls = w.http.tls.get_or_insert_default();
+        (0..3).for_each(|_| tls.failed(TlsFaultSeen { fault, detail: String::new() }));
+        said(&Case::clean(w).no_telemetry())
+    };
+    let closed = few(TlsFault::Closed, Failure::EofBeforeResponse);
+    assert_eq!(closed, [(FindingId::UnexplainedFailures, Severity::Warning)]);
+    assert_eq!(few(TlsFault::Expired, Failure::TlsFailed), [(FindingId::TlsFailed, Severity::Warning)]);
+}
+
+#[test]
 fn what_a_failed_handshake_shows_in_the_packets_has_no_finding_of_its_own() {
     for (fault, id) in [
         (TlsFault::Closed, AnomalyId::ClosedUnserved),
