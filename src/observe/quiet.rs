@@ -87,6 +87,12 @@ impl Quiet {
         self.spells.push(QuietSpell { from_ns, to_ns: at });
     }
 
+    /// What ends the pause at hand waited until `at` for what it answers: a program that serves one after the other could do
+    /// nothing before.
+    pub(super) fn had_nothing_before(&mut self, at: i64) {
+        self.last = self.last.max(Some(at));
+    }
+
     /// The host sent something that wants an answer at `at`, nanoseconds since the Unix epoch.
     pub(super) fn asked(&mut self, at: i64, asks: Asks) {
         if self.asked.is_none() {

@@ -30,18 +30,23 @@ pub(super) fn occasions(flow: &Flow, s: &Segment, facts: &Facts) -> PathWindow {
     }
 }
 
-/// What a segment of the device's shows to have been lost: only what came through later. What never does may be the
-/// device's silence.
-pub(super) fn lost(flow: &Flow, s: &Segment, facts: &Facts) -> Losses {
+/// What a segment of the device's shows to have been lost of its own.
+pub(super) fn lost_of_device(flow: &Flow, s: &Segment, facts: &Facts) -> Losses {
     let late = matches!(facts.place, Place::Fills(age) if age > flow.rtt_min.max(3 * MILLISECOND));
     // The host had it and had said so: the answer was lost.
     let had_it = |end: u32| flow.host.ack.is_some_and(|ack| !before(ack, end));
     let unheard =
         facts.place == Place::Seen && !facts.spurious && !flow.is_path_copy(s, facts.from) && had_it(s.end());
     let fin_unheard = facts.fin == FinCopy::Again(Repetition::BackOff);
-    let mut losses =
-        Losses { lost: u64::from(late) + u64::from(unheard || fin_unheard), ..Losses::default() };
-    if facts.acks != Acks::More {
+    Losses { lost: u64::from(late) + u64::from(unheard || fin_unheard), ..Losses::default() }
+}
+
+/// What a segment of the device's shows to have been lost of the host's: only what came through later. What never does may
+/// be the device's silence.
+pub(super) fn lost_of_host(flow: &Flow, s: &Segment, facts: &Facts) -> Losses {
+    let mut losses = Losses::default();
+    // The path did not lose the ACK, the request and its copy one after the other: the accept queue was full.
+    if facts.acks != Acks::More || (flow.taken_late && nothing_taken(flow)) {
         return losses;
     }
     let repeated = flow.host.repeated.filter(|r| after(s.ack, r.seq) && !flow.host.probing);
@@ -58,6 +63,12 @@ pub(super) fn lost(flow: &Flow, s: &Segment, facts: &Facts) -> Losses {
         losses.again += u64::from(fin.copies) - 2;
     }
     losses
+}
+
+/// Whether the device has acknowledged nothing but the SYN so far. Then its accept queue may have dropped what the host sent:
+/// a full one drops the ACK of the handshake and all behind it (Linux, `tcp_check_req`).
+pub(super) const fn nothing_taken(flow: &Flow) -> bool {
+    flow.request_acked_at.is_none()
 }
 
 /// Whether what the host sent again at `sent_at`, for the first time, may have been there before. A stack that delays its

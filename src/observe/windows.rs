@@ -1,6 +1,6 @@
 //! Losses and occasions, window by window: what the path did at the time of a silence.
 
-use espstress_event::PathWindow;
+use espstress_event::{Losses, PathWindow};
 
 use super::flow::SECOND;
 
@@ -10,16 +10,21 @@ const LENGTH: i64 = 10 * SECOND;
 /// Windows kept; when they are as many, each two become one.
 const MOST: usize = 512;
 
+/// What chance brings about less often is no chance.
+const CHANCE: f64 = 1e-3;
+
 /// The windows of a capture.
 #[derive(Clone, Debug)]
 pub(super) struct Windows {
     list: Vec<PathWindow>,
+    /// In each of them, what the host sent before the device had taken anything of a connection.
+    untaken: Vec<Losses>,
     length: i64,
 }
 
 impl Default for Windows {
     fn default() -> Self {
-        Self { list: Vec::new(), length: LENGTH }
+        Self { list: Vec::new(), untaken: Vec::new(), length: LENGTH }
     }
 }
 
@@ -36,6 +41,7 @@ impl Windows {
             });
             let to_ns = from_ns.saturating_add(self.length);
             self.list.push(PathWindow { from_ns, to_ns, ..PathWindow::default() });
+            self.untaken.push(Losses::default());
         }
         let last = self.list.len() - 1;
         &mut self.list[last]
@@ -46,15 +52,46 @@ impl Windows {
         self.length = self.length.saturating_mul(2);
         let pairs = self.list.chunks(2).map(|pair| pair.iter().copied().reduce(PathWindow::and));
         self.list = pairs.flatten().collect();
+        let pairs = self.untaken.chunks(2).map(|pair| pair.iter().copied().reduce(Losses::and));
+        self.untaken = pairs.flatten().collect();
+    }
+
+    /// Of the losses and occasions in the last window, those before the device had taken anything of the connection.
+    pub(super) fn untaken(&mut self, losses: Losses) {
+        if let Some(last) = self.untaken.last_mut() {
+            *last = last.and(losses);
+        }
     }
 
     /// All of them together.
     pub(super) fn sum(&self) -> PathWindow {
-        self.list.iter().copied().reduce(PathWindow::and).unwrap_or_default()
+        self.of_path().reduce(PathWindow::and).unwrap_or_default()
     }
 
     pub(super) fn finish(self) -> Vec<PathWindow> {
-        self.list
+        self.of_path().collect()
+    }
+
+    /// The windows, without what a full accept queue dropped: a path that loses what comes before the device has taken
+    /// anything of a connection loses other segments as well.
+    fn of_path(&self) -> impl Iterator<Item = PathWindow> {
+        let sum = |of: &mut dyn Iterator<Item = Losses>| of.reduce(Losses::and).unwrap_or_default();
+        let untaken = sum(&mut self.untaken.iter().copied());
+        let rest = less(sum(&mut self.list.iter().map(|window| window.losses)), untaken);
+        let rate = untaken.lost as f64 / untaken.segments.max(1) as f64;
+        let drops = rest.lost == 0 && (-rate * rest.segments as f64).exp() < CHANCE;
+        self.list.iter().zip(&self.untaken).map(move |(window, untaken)| {
+            let losses = if drops { less(window.losses, *untaken) } else { window.losses };
+            PathWindow { losses, ..*window }
+        })
+    }
+}
+
+const fn less(all: Losses, part: Losses) -> Losses {
+    Losses {
+        segments: all.segments.saturating_sub(part.segments),
+        lost: all.lost.saturating_sub(part.lost),
+        again: all.again.saturating_sub(part.again),
     }
 }
 

@@ -116,6 +116,12 @@ impl Flow {
         }
         let own = self.halves_mut(facts.from).0;
         let again = own.isn == Some(s.seq) && own.space.next().is_some();
+        self.taken_late |= again
+            && facts.kind == Kind::SynAck
+            && facts.from == Direction::FromDevice
+            && self.host.repeated.is_some()
+            && self.request_acked_at.is_none();
+        let own = self.halves_mut(facts.from).0;
         own.isn = Some(s.seq);
         own.carried = if facts.kind == Kind::Syn { u16::try_from(s.payload).unwrap_or(u16::MAX) } else { 0 };
         own.shift = s.window_scale.unwrap_or(0);

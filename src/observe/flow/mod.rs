@@ -127,6 +127,9 @@ pub(crate) struct Flow {
     pub(crate) host_repeated: bool,
     /// Whether the device's last segment let a repetition of the host's seem needed.
     pub(crate) presumed_lost: bool,
+    /// Whether the device answered the SYN once more after the host had sent its first payload again: it drops what comes
+    /// behind the handshake, as a full accept queue does (Linux, `tcp_check_req`).
+    pub(crate) taken_late: bool,
     /// When the device last acknowledged more of the host's payload.
     pub(crate) request_acked_at: Option<i64>,
     /// When the device's last superfluous segment after both FINs came, unanswered so far.
@@ -178,6 +181,7 @@ impl Flow {
             stalled_since: None,
             host_repeated: false,
             presumed_lost: false,
+            taken_late: false,
             request_acked_at: None,
             duel_pending: None,
             duels: 0,

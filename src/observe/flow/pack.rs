@@ -351,7 +351,7 @@ fields!(Hole: start, end, since);
 fields!(
     Flow: host_end, device_end, opener, stage, previous, host, device, opened_at, syns, stray_acks, host_acked_dial,
     first_fin, ended, missing, gaps, rtt, rtt_min, timed, host_last, host_acked, device_sent, small, stalled_since,
-    host_repeated, presumed_lost, request_acked_at, duel_pending, duels, syn_wait, window_wait, linger_wait, armed,
+    host_repeated, presumed_lost, taken_late, request_acked_at, duel_pending, duels, syn_wait, window_wait, linger_wait, armed,
     touched_at, in_settled, told, counts, notes
 );
 

@@ -1,6 +1,6 @@
 //! What each segment adds to the figures: weather of the path, keep-alive probes, copies.
 
-use espstress_event::{AnomalyId, Direction};
+use espstress_event::{AnomalyId, Direction, Losses};
 use espstress_wire::{Flags, Segment};
 
 use super::super::flow::{Acks, Facts, FinCopy, Kind, Place, SECOND, after, before};
@@ -15,22 +15,34 @@ impl Observer {
     pub(super) fn weather(&mut self, s: &Segment, facts: &Facts, slot: u32) {
         let flow = self.table.flow_mut(slot);
         let mut seen = weather::occasions(flow, s, facts);
-        let window = self.windows.at(facts.at);
+        let untaken = weather::nothing_taken(flow);
         if facts.from == Direction::FromDevice {
             let new = seen.losses.segments > 0;
+            let mut before_taken = Losses::default();
             let both_arrived = std::mem::take(&mut flow.presumed_lost) && weather::takes_back(facts);
             if !self.quiet.was_away(facts.at) {
-                seen.losses = seen.losses.and(weather::lost(flow, s, facts));
+                let of_host = weather::lost_of_host(flow, s, facts);
+                seen.losses = seen.losses.and(weather::lost_of_device(flow, s, facts)).and(of_host);
+                before_taken = if untaken { of_host } else { before_taken };
                 flow.presumed_lost = weather::is_presumed(flow, s, facts);
             }
+            let window = self.windows.at(facts.at);
             window.losses.lost = window.losses.lost.saturating_sub(u64::from(both_arrived));
             window.add(seen);
+            self.windows.untaken(before_taken);
             if new && !self.overtakes(s, facts, slot) {
+                let flow = self.table.flow(slot);
+                if flow.taken_late && flow.device.payload_at.is_none() {
+                    self.program.had_nothing_before(flow.request_acked_at.unwrap_or(facts.at));
+                }
                 self.program.heard(facts.at);
             }
             return;
         }
-        window.add(seen);
+        self.windows.at(facts.at).add(seen);
+        if untaken {
+            self.windows.untaken(seen.losses);
+        }
     }
 
     /// Whether the device ends a connection on which nobody asked while a request waits on an older one. A queue is taken in

@@ -4,7 +4,7 @@ use crate::{Observer, ObserverConfig};
 use espstress_event::{AnomalyId, Direction};
 use espstress_wire::{Flags, Link};
 
-use super::support::{Conv, Look, SYN_ACK, conv};
+use super::support::{Conv, Look, PSH_ACK, SYN_ACK, Seg, conv};
 
 use Direction::{FromDevice, FromHost};
 
@@ -74,6 +74,23 @@ fn the_program_is_idle_until_it_sends_something_new_and_the_device_until_it_send
     let c = conv().served().wait_ms(2_000).request(63).device_ack().wait_ms(2_000).response(17).ack();
     let summary = Look::for_ms(500).at(&c).1;
     assert_eq!((longest(&summary.quiet), longest(&summary.idle)), (Some(2_002), Some(4_002)));
+}
+
+#[test]
+fn a_program_is_not_idle_that_waits_for_what_its_full_accept_queue_dropped() {
+    let request = |c: Conv| c.send_odd(FromHost, PSH_ACK, 63, |s| s.seq = s.seq.wrapping_sub(63));
+    let asked = |c: Conv| request(c.then_on(50_002).established().request(63).wait_ms(200)).wait_ms(600);
+    let syn_ack = |c: Conv| {
+        let odd = |s: &mut Seg| (s.seq, s.ack) = (s.seq.wrapping_sub(1), s.ack.wrapping_sub(63));
+        c.send_odd(FromDevice, SYN_ACK, 0, odd).ack()
+    };
+    let answered = |c: Conv| request(c.wait_ms(3_000)).device_ack().wait_ms(100).response(17).ack();
+    let idle = |c: Conv| longest(&Look::for_ms(500).at(&c).1.idle).unwrap_or(0);
+    assert!(idle(answered(syn_ack(asked(conv().served())))) < 1_000);
+    assert!(idle(answered(asked(conv().served()))) >= 3_000, "nothing shows that the queue was full");
+    // What it does with the next request is its own.
+    let next = answered(syn_ack(asked(conv().served()))).request(63).device_ack().wait_ms(2_000).response(17);
+    assert!(idle(next) >= 2_000);
 }
 
 #[test]

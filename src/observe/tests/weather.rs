@@ -3,7 +3,7 @@
 use espstress_event::{Direction, Losses, PathWindow};
 use espstress_wire::Flags;
 
-use super::support::{Conv, Look, PSH_ACK, Seg, conv};
+use super::support::{Conv, Look, PSH_ACK, SYN_ACK, Seg, conv};
 
 use Direction::{FromDevice, FromHost};
 
@@ -124,4 +124,49 @@ fn what_was_under_way_while_nothing_was_answered_shows_no_single_loss() {
     let c = request_again(conv().established().request(63).wait_ms(600));
     let c = request_again(c.wait_ms(600)).wait_ms(100).device_ack();
     assert_eq!(path(&c).losses.lost, 0);
+}
+
+/// The request, and its copies after 200 and 400 ms, of which only the last comes through; before it, the device answers the
+/// SYN once more, or somebody else at the same time.
+fn taken_third(syn_ack_again: bool) -> Conv {
+    let c = request_again(conv().established().request(63).wait_ms(200)).wait_ms(200);
+    let syn_ack = |s: &mut Seg| (s.seq, s.ack) = (s.seq.wrapping_sub(1), s.ack.wrapping_sub(63));
+    let c = match syn_ack_again {
+        true => c.send_odd(FromDevice, SYN_ACK, 0, syn_ack).ack(),
+        false => c,
+    };
+    request_again(c.wait_ms(200)).wait_ms(20).device_ack()
+}
+
+#[test]
+fn what_a_full_accept_queue_drops_until_it_answers_the_syn_again_was_not_lost() {
+    assert_eq!(path(&taken_third(true)).losses, Losses { segments: 1, lost: 0, again: 0 });
+    let lost = request_again(request_again(conv().established().request(63).wait_ms(200)).wait_ms(200));
+    assert_eq!(path(&lost.wait_ms(20).device_ack()).losses, Losses { segments: 1, lost: 1, again: 1 });
+    // What is lost later on the same connection counts.
+    let later = request_again(taken_third(true).response(17).ack().request(63).wait_ms(200));
+    assert_eq!(path(&later.wait_ms(100).device_ack()).losses.lost, 1);
+}
+
+/// As many connections, one after the other; each tenth of them needs three copies of its first request.
+fn queue(connections: u16, each: impl Fn(Conv) -> Conv) -> Conv {
+    (0..connections).fold(conv(), |c, n| {
+        let c = c.wait_ms(20).then_on(50_000 + n).established().request(63);
+        let c = if n % 10 == 0 { request_again(request_again(c.wait_ms(200)).wait_ms(200)) } else { c };
+        each(c.device_ack().response(17).ack()).closed()
+    })
+}
+
+#[test]
+fn where_first_requests_alone_come_through_late_a_full_accept_queue_dropped_them() {
+    assert_eq!(path(&queue(100, |c| c)).losses.lost, 0);
+    assert_eq!(path(&queue(10, |c| c)).losses.lost, 1, "chance may spare so few others");
+    let later = |c: Conv| {
+        if c.packets.len() < 100 {
+            request_again(c.request(63).wait_ms(200)).wait_ms(100).device_ack()
+        } else {
+            c
+        }
+    };
+    assert!(path(&queue(100, later)).losses.lost > 10, "a path that loses others as well lost them");
 }

@@ -9,7 +9,7 @@ use crate::ladder::Ladder;
 use crate::style::{Detail, Style, Tone};
 use crate::verdict::no_pongs;
 use crate::{CaptureStatus, Report, Verdict};
-use espstress_diagnose::{AccountRow, Accounted, AnomalyRow, Finding, Severity};
+use espstress_diagnose::{AccountRow, Accounted, AnomalyRow, Finding, FindingId, Severity};
 use espstress_event::{AnomalyClass, AnomalyId};
 
 pub(super) fn section(out: &mut String, r: &Report, style: Style) {
@@ -239,6 +239,10 @@ fn folded(out: &mut String, r: &Report, class: AnomalyClass, name: &str, style: 
         // One loss is enough for a silence, and a device that has no room says nothing either.
         AnomalyClass::Path if counts.keys().any(silent) => {
             " (a loss in the network or this machine's TCP explains each; a silence may be the device's all the same)"
+        }
+        // What its queue drops this machine sends again.
+        AnomalyClass::Path if r.findings.iter().any(|f| f.id == FindingId::AcceptOverflow) => {
+            " (by the network, by this machine's TCP, or because the device's accept queue was full)"
         }
         AnomalyClass::Path => " (by the network or this machine's TCP, not by the device)",
         AnomalyClass::Provoked => " (caused by this test)",
