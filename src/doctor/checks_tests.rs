@@ -3,8 +3,8 @@ use super::*;
 use espstress_diagnose::{Accounted, WorkloadKind};
 use espstress_event::WorkloadFacts;
 use espstress_stats::{
-    DeviceSeries, LimitReached, ProbeKindStats, ProbeOutcome, ReclaimEvidence, Recorder, SilencedConnection,
-    Stage,
+    DeviceSeries, LimitReached, OpenFailure, ProbeKindStats, ProbeOutcome, ReclaimEvidence, Recorder,
+    SilencedConnection, Stage,
 };
 
 /// A phase of `head` that came to this.
@@ -292,6 +292,50 @@ fn tcp_beside_silence(seconds: u64, lost: &[u64]) -> Check {
         account: &[],
     };
     Look { measured: &measured, hold: None }.tcp()
+}
+
+/// The check of connections that fall silent: two are held, and two more refused by a status.
+fn held_beside(status: u16, exhausted: bool) -> Check {
+    let mut recorder = Recorder::new(8 * S, Phase::Total);
+    let h = recorder.half_open();
+    (h.full_after, h.limit, h.exhausted) = (Some(2), LimitReached::Device, Some(exhausted));
+    (h.during.attempts, h.during.served) = (20, if exhausted { 0 } else { 20 });
+    for connection in 1..=4 {
+        let (met, status) = (Failure::BadStatus, Some(status));
+        match connection {
+            1 | 2 => h.fell_silent(SilencedConnection {
+                connection,
+                port: 40_000,
+                stage: Stage::Served,
+                opened_ns: None,
+                silent_ns: S,
+                reclaimed_after_ns: None,
+                evidence: None,
+            }),
+            _ => h.failures.push(OpenFailure { connection, met, status, at_ns: S }),
+        }
+    }
+    let workloads = [fixtures::silent(recorder, 21 * S)];
+    let measured = Measured {
+        workloads: &workloads,
+        probes: None,
+        packets: None,
+        console: None,
+        findings: &[],
+        account: &[],
+    };
+    Look { measured: &measured, hold: None }.idle_connections().unwrap()
+}
+
+#[test]
+fn who_limits_how_often_it_is_asked_is_not_said_to_hold_so_many() {
+    for (status, exhausted) in [(429, false), (429, true), (503, false)] {
+        let check = held_beside(status, exhausted);
+        assert_eq!(check.mark, Mark::Unknown, "{}", check.seen);
+        assert!(check.seen.starts_with("not known how many it holds: it held 2"), "{}", check.seen);
+    }
+    let full = held_beside(503, true);
+    assert_eq!((full.mark, full.seen.as_str()), (Mark::Good, "holds 2 at once; more wait or fail"));
 }
 
 #[test]

@@ -116,7 +116,7 @@ mod tests {
             let met = if connection < 17 { Failure::ReadTimeout } else { Failure::ConnectRefused };
             let h = recorder.half_open();
             if connection > 1 {
-                h.failures.push(OpenFailure { connection, met, at_ns: 1 });
+                h.failures.push(OpenFailure { connection, met, status: None, at_ns: 1 });
             }
             if connection < 17 {
                 h.fell_silent(SilencedConnection {

@@ -66,6 +66,9 @@ impl<L> HalfOpen<L> {
     /// Most entries of [`HalfOpen::failures`].
     pub const MOST_FAILURES: usize = 64;
 
+    /// Too Many Requests.
+    const TOO_MANY: u16 = 429;
+
     /// Most entries of [`HalfOpen::spells`].
     pub const MOST_SPELLS: usize = 64;
 
@@ -122,6 +125,9 @@ impl<L> HalfOpen<L> {
     /// some again later, these took the places of others that it had closed by then, or it was not full before.
     #[must_use]
     pub fn capacity(&self) -> Option<u32> {
+        if self.rate_limit().is_some() {
+            return None;
+        }
         let Some(full) = self.first_full() else {
             return (self.limit == LimitReached::Device).then(|| self.held_at_once());
         };
@@ -132,11 +138,28 @@ impl<L> HalfOpen<L> {
         Some(if again { self.held_at_once() } else { full.served })
     }
 
+    /// The status by which the device refused all that it did not serve, where that is no want of room: 429 says how often it may
+    /// be asked (RFC 6585, 4), and whoever refuses some for want of room serves no other client beside all that it holds.
+    #[must_use]
+    pub fn rate_limit(&self) -> Option<u16> {
+        /// No device takes a silent connection back so soon.
+        const SOON_NS: u64 = 2_000_000_000;
+        let never_refused = self.exhausted == Some(false) && self.during.served > 0;
+        let soon = never_refused || self.served_again_ns.is_some_and(|ns| ns <= SOON_NS);
+        let others_served = || soon && self.reclaimed() == 0;
+        let of_rate = |status| status == Self::TOO_MANY || others_served();
+        let unserved = |f: &&OpenFailure| !self.numbers_served().any(|served| served == f.connection);
+        let refused = || self.failures.iter().filter(|f| !f.met.is_host()).filter(unserved);
+        let all = refused().all(|f| f.status.is_some_and(of_rate));
+        refused().last()?.status.filter(|_| all)
+    }
+
     /// Whether the device may have had no room left when the search ended: it was seen full, or did not serve the last that
     /// were tried.
     #[must_use]
     pub fn may_be_full(&self) -> bool {
-        self.capacity().is_some() || self.numbers_served().last().unwrap_or(0) < self.last_of_device()
+        let unserved_last = self.numbers_served().last().unwrap_or(0) < self.last_of_device();
+        self.capacity().is_some() || (unserved_last && self.rate_limit().is_none())
     }
 
     /// The well-behaved client's spell without service that began as the last connection fell silent, or before, and lasted
@@ -295,6 +318,9 @@ pub struct OpenFailure {
     pub connection: u32,
     /// What it met.
     pub met: Failure,
+    /// The status that refused its request; absent where none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
     /// When, since the start of the run.
     #[serde(rename = "at_s", with = "super::seconds")]
     #[cfg_attr(feature = "schema", schemars(with = "f64"))]
@@ -438,6 +464,10 @@ mod tests {
 
     const S: u64 = 1_000_000_000;
 
+    const fn failed(connection: u32, met: Failure, status: Option<u16>) -> OpenFailure {
+        OpenFailure { connection, met, status, at_ns: S }
+    }
+
     /// One connection a second, served (`s`), silenced and not served (`u`) or failed (`f`); the device is seen to close the
     /// first `closed` of them at second 10. The setting ended the search.
     fn search(course: &str, closed: u32) -> HalfOpen<()> {
@@ -447,7 +477,7 @@ mod tests {
             let silent_ns = u64::from(connection) * S;
             let stage = if what == 's' { Stage::Served } else { Stage::Unserved };
             if what != 's' {
-                h.failures.push(OpenFailure { connection, met: Failure::ReadTimeout, at_ns: silent_ns });
+                h.failures.push(failed(connection, Failure::ReadTimeout, None));
             }
             if what != 'f' {
                 let after = (connection <= closed).then(|| 10 * S - silent_ns);
@@ -468,13 +498,46 @@ mod tests {
     #[test]
     fn a_connection_that_is_kept_open_behind_a_refusal_is_held() {
         let mut h = search("ssssss", 0);
-        let refused = |connection| OpenFailure { connection, met: Failure::BadStatus, at_ns: S };
+        let refused = |connection| failed(connection, Failure::BadStatus, Some(503));
         h.failures.extend([4, 5, 6].map(refused));
         assert_eq!((h.capacity(), h.may_be_full(), h.refused()), (None, false, 3));
         // One that is closed is not.
         let mut h = search("sssfff", 0);
         h.failures.iter_mut().for_each(|failure| failure.met = Failure::BadStatus);
         assert_eq!((h.capacity(), h.refused()), (Some(3), 0));
+    }
+
+    #[test]
+    fn who_refuses_by_rate_is_not_full() {
+        let refuses = |status, exhausted, closed| {
+            let mut h = HalfOpen { limit: LimitReached::Device, exhausted, ..search("sssfff", closed) };
+            h.failures.iter_mut().for_each(|f| (f.met, f.status) = (Failure::BadStatus, Some(status)));
+            h.during.served = 9;
+            (h.capacity(), h.may_be_full(), h.rate_limit())
+        };
+        for exhausted in [None, Some(false), Some(true)] {
+            assert_eq!(refuses(429, exhausted, 0), (None, false, Some(429)));
+        }
+        assert_eq!(
+            refuses(503, Some(false), 0),
+            (None, false, Some(503)),
+            "others are served beside all of them"
+        );
+        for (exhausted, closed) in [(None, 0), (Some(true), 0), (Some(false), 3)] {
+            assert_eq!(refuses(503, exhausted, closed), (Some(3), true, None));
+        }
+        // One that is refused once, and served soon after beside all of them.
+        for (ns, capacity) in [(S, None), (5 * S, Some(3))] {
+            let mut h =
+                HalfOpen { limit: LimitReached::Device, exhausted: Some(true), ..search("sssfff", 0) };
+            h.failures.iter_mut().for_each(|f| (f.met, f.status) = (Failure::BadStatus, Some(503)));
+            h.served_again_ns = Some(ns);
+            assert_eq!(h.capacity(), capacity);
+        }
+        // A single one that is not answered at all is no matter of how often it is asked.
+        let mut h = search("sssfffu", 0);
+        h.failures[..3].iter_mut().for_each(|f| (f.met, f.status) = (Failure::BadStatus, Some(429)));
+        assert_eq!((h.capacity(), h.rate_limit()), (Some(3), None));
     }
 
     #[test]

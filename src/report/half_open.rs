@@ -155,14 +155,24 @@ fn limit_rule(of: &HalfOpenStats) -> Option<String> {
         let were = if full.later == 1 { "was" } else { "were" };
         format!("{} connections in a row were not served, then {} more {were}", full.in_a_row, full.later)
     });
+    let row = || of.full_after.map_or_else(|| "several".to_owned(), |n| n.to_string());
     let failed = of.tried().saturating_sub(of.silenced());
     Some(match (of.limit, in_between) {
         (LimitReached::NotSearched, _) => return None,
-        (LimitReached::Device, Some(in_between)) => in_between,
-        (LimitReached::Device, None) => {
-            let n = of.full_after.map_or_else(|| "several".to_owned(), |n| n.to_string());
-            format!("{n} connections in a row were not served")
+        (LimitReached::Device, _) if of.rate_limit() == Some(429) => {
+            format!(
+                "{} connections in a row were refused by 429, a limit of how often the device is asked",
+                row()
+            )
         }
+        (LimitReached::Device, _) if of.rate_limit().is_some() => {
+            format!(
+                "{} connections in a row were refused by their status, but others were served then",
+                row()
+            )
+        }
+        (LimitReached::Device, Some(in_between)) => in_between,
+        (LimitReached::Device, None) => format!("{} connections in a row were not served", row()),
         (LimitReached::Setting, Some(in_between)) => format!("{in_between}; {AS_SET}"),
         (LimitReached::Setting, None) if of.unserved > 0 => {
             format!("{AS_SET}; {} of them got no answer in time", of.unserved)

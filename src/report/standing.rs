@@ -354,7 +354,12 @@ mod tests {
         for (connection, what) in (1..).zip(course.chars()) {
             let silent_ns = u64::from(connection) * S;
             if what != 's' {
-                h.failures.push(OpenFailure { connection, met: Failure::ReadTimeout, at_ns: silent_ns });
+                h.failures.push(OpenFailure {
+                    connection,
+                    met: Failure::ReadTimeout,
+                    status: None,
+                    at_ns: silent_ns,
+                });
             }
             if what == 'f' {
                 continue;

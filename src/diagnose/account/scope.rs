@@ -153,7 +153,7 @@ pub(super) fn is_of_silence(w: &WorkloadEvidence, at: &Episode) -> bool {
             .kept_out()
             .is_some_and(|spell| at.to_ns >= spell.from_ns && spell.to_ns.is_none_or(|to| at.from_ns <= to));
         served_before
-            && (h.may_be_full() || kept_out)
+            && (h.may_be_full() || h.rate_limit().is_some() || kept_out)
             && first.is_none_or(|first| at.to_ns > first)
             && over.is_none_or(|over| at.from_ns < over)
     })

@@ -61,6 +61,17 @@ impl Look<'_> {
             return Some(check(NAME, Mark::Good, finding.statement.clone()));
         }
         if let Some(h) = self.half_open() {
+            if let Some(status) = h.rate_limit() {
+                let why = match status {
+                    429 => "a limit of how often it is asked",
+                    _ => "but it served other clients then",
+                };
+                let text = format!(
+                    "not known how many it holds: it held {} and refused others by {status}, {why}",
+                    h.served
+                );
+                return Some(check(NAME, Mark::Unknown, text));
+            }
             let text = match h.limit {
                 LimitReached::Device => {
                     format!("holds {} at once; more wait or fail", h.capacity().unwrap_or(h.served))

@@ -18,7 +18,7 @@ pub(super) struct Silent {
     pub(super) connection: Connection,
     stage: Stage,
     /// What it met that is no service, though the device holds it.
-    met: Option<Failure>,
+    met: Option<Met>,
     /// When the handshake was complete.
     opened: Instant,
     pub(super) since: Instant,
@@ -34,10 +34,14 @@ pub(super) struct Found {
     pub(super) denied: Option<String>,
 }
 
+/// What a connection met that is no service, and the status that said so.
+#[derive(Clone, Copy)]
+struct Met(Failure, Option<u16>);
+
 /// What became of one more connection.
 enum Step {
     Silent(Silent),
-    Failed(Failure),
+    Failed(Met),
     Denied(String),
 }
 
@@ -89,13 +93,13 @@ pub(super) async fn search(
                 });
                 found.silent.push(silent);
             }
-            Step::Failed(failure) if failure.is_host() => {
-                note(context, number, failure);
+            Step::Failed(met) if met.0.is_host() => {
+                note(context, number, met);
                 found.limit = LimitReached::Host;
                 break;
             }
-            Step::Failed(failure) => {
-                note(context, number, failure);
+            Step::Failed(met) => {
+                note(context, number, met);
                 in_a_row += 1;
                 if in_a_row >= params.full_after {
                     found.limit = LimitReached::Device;
@@ -107,12 +111,12 @@ pub(super) async fn search(
     found
 }
 
-fn note(context: &Context, connection: u32, met: Failure) {
+fn note(context: &Context, connection: u32, Met(met, status): Met) {
     let at_ns = context.clock.now_ns();
     let mut recorder = context.recorder.borrow_mut();
     let failures = &mut recorder.half_open().failures;
     if failures.len() < HalfOpenStats::MOST_FAILURES {
-        failures.push(OpenFailure { connection, met, at_ns });
+        failures.push(OpenFailure { connection, met, status, at_ns });
     }
 }
 
@@ -121,20 +125,21 @@ async fn one_more(context: &Context, connector: &Connector, by: Option<By>, requ
     let held = context.hold_one();
     let mut connection = match connector.open(intent).await {
         Ok(connection) => connection,
-        Err(Refused::Failure(failure)) => return Step::Failed(failure),
-        Err(Refused::PortsUntil(_)) => return Step::Failed(Failure::HostOutOfPorts),
+        Err(Refused::Failure(failure)) => return failed(failure),
+        Err(Refused::PortsUntil(_)) => return failed(Failure::HostOutOfPorts),
     };
     let opened = Instant::now();
     let answer = head(context, &mut connection, request, connector.timeouts).await;
+    let status = answer.ok();
     let (stage, met) = match answer.map(service) {
         // A device that closes after each answer leaves nothing to be silent on.
-        Ok(Ok(())) if connection.peer_has_closed() => return Step::Failed(Failure::EofBeforeResponse),
+        Ok(Ok(())) if connection.peer_has_closed() => return failed(Failure::EofBeforeResponse),
         Ok(Ok(())) => (Stage::Served, None),
-        Ok(Err(refused)) if closes(&mut connection).await => return Step::Failed(refused),
+        Ok(Err(refused)) if closes(&mut connection).await => return Step::Failed(Met(refused, status)),
         // It has a socket for this connection, whatever it says of the request.
-        Ok(Err(refused)) => (Stage::Served, Some(refused)),
-        Err(Failure::ReadTimeout) => (Stage::Unserved, Some(Failure::ReadTimeout)),
-        Err(failure) => return Step::Failed(failure),
+        Ok(Err(refused)) => (Stage::Served, Some(Met(refused, status))),
+        Err(Failure::ReadTimeout) => (Stage::Unserved, Some(Met(Failure::ReadTimeout, None))),
+        Err(failure) => return failed(failure),
     };
     context.book.intends(connection.port(), Intent::Silenced);
     match muted(context, &mut connection, by) {
@@ -143,6 +148,10 @@ async fn one_more(context: &Context, connector: &Connector, by: Option<By>, requ
         }
         Err(reason) => Step::Denied(reason),
     }
+}
+
+const fn failed(failure: Failure) -> Step {
+    Step::Failed(Met(failure, None))
 }
 
 /// Whether the device ends a connection on which it has refused the request: then it holds nothing.

@@ -125,7 +125,9 @@ impl Watch<'_> {
         }
         stats.limit = found.limit;
         // A device that served others after them had room: what these met was no want of it.
-        let had_room = found.limit != LimitReached::Stopped && !stats.may_be_full();
+        // A limit of how often it may be asked is one that this search went to.
+        let had_room =
+            found.limit != LimitReached::Stopped && !stats.may_be_full() && stats.rate_limit().is_none();
         let met = if had_room { stats.failures.clone() } else { Vec::new() };
         if found.silent.is_empty() && found.limit != LimitReached::Stopped {
             let met = stats.failures.first().map_or("nothing", |failure| failure.met.name());

@@ -242,7 +242,12 @@ pub fn outages() -> Report {
     let stats = silent.half_open();
     (stats.served, stats.limit, stats.watched_ns) = (5, LimitReached::Device, 30 * S);
     stats.full_after = Some(3);
-    stats.failures.push(OpenFailure { connection: 6, met: Failure::ConnectTimeout, at_ns: 92 * S });
+    stats.failures.push(OpenFailure {
+        connection: 6,
+        met: Failure::ConnectTimeout,
+        status: None,
+        at_ns: 92 * S,
+    });
     stats.spells.push(Spell { from_ns: 93 * S, to_ns: Some(105 * S), failed: 12 });
     stats.sockets_used = Some(SocketsUsed { before: 5, most: 10, at_end: 5, limit: Some(10) });
     stats.evidence.push(ReclaimEvidence::Reset);
