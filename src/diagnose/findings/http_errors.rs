@@ -107,15 +107,18 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
 fn of_failed(failed: &[rest::Rest<'_>]) -> Option<Part> {
     let worst = failed.first()?;
     let (severity, answers) = (rest::severity(failed), worst.attempts);
-    let (wrong, counted) = wrong(worst.w);
+    let (wrong, codes) = wrong(worst.w);
+    let all = codes.iter().fold(0_u64, |sum, (_, n)| sum.saturating_add(*n));
+    let which = listed(&counted(&codes, answers));
     if worst.w.asks.protocol == Protocol::WebSocket {
+        let refused: Vec<_> = worst.w.responses.iter().filter(|(code, _)| *code != 101).collect();
         return Some(Part {
             severity,
             answers,
             statement: format!(
                 "The device refused {} the WebSocket handshake{}.",
                 worst.share("attempt"),
-                listed(&codes(worst.w, |code| code != 101))
+                listed(&counted(&refused, answers))
             ),
             cause: "no WebSocket service at that path, or it has no room or asks for authentication".into(),
             change: "check --path and the port; 101 is the only status that opens a WebSocket".into(),
@@ -129,11 +132,11 @@ fn of_failed(failed: &[rest::Rest<'_>]) -> Option<Part> {
         _ => "a status that fails a request",
     };
     let statement = format!(
-        "{} got {what}, from {:.1} s to {:.1} s{}.",
+        "{} got {what}{}, from {:.1} s to {:.1} s{which}.",
         worst.share("request"),
+        if all > answers { " that nothing else explains" } else { "" },
         worst.first_s,
-        worst.last_s,
-        listed(&counted)
+        worst.last_s
     );
     let (cause, change) = wrong_advice(worst.w, wrong);
     Some(Part { severity, answers, statement, cause: cause.to_owned(), change })
@@ -209,9 +212,21 @@ fn listed(codes: &[String]) -> String {
     if codes.is_empty() { String::new() } else { format!(": {}", codes.join(", ")) }
 }
 
-/// The most frequent code that failed a workload's requests, and each of them in figures; 0 and none where they are not
+/// Each code with how often it came, of so many answers. Where there were more, these are some of them, and of which codes nobody
+/// knows, unless there is a single one.
+fn counted(codes: &[(u16, u64)], answers: u64) -> Vec<String> {
+    let all = codes.iter().fold(0_u64, |sum, (_, n)| sum.saturating_add(*n));
+    let one = codes.len() == 1;
+    let figure = |code: u16, n: u64| match all > answers {
+        true if !one => code.to_string(),
+        _ => format!("{code} ({})", super::text::times(n.min(answers))),
+    };
+    codes.iter().map(|(code, n)| figure(*code, *n)).collect()
+}
+
+/// The most frequent code that failed a workload's requests, and each of them with its count; 0 and none where they are not
 /// known. Reports of older programs don't tell them apart: there all codes are named where all of them failed.
-fn wrong(w: &WorkloadEvidence) -> (u16, Vec<String>) {
+fn wrong(w: &WorkloadEvidence) -> (u16, Vec<(u16, u64)>) {
     let mut all: Vec<(u16, u64)> = w.http.wrong_statuses.iter().map(|(code, n)| (*code, *n)).collect();
     if all.is_empty() {
         all = w.responses.iter().filter(|(code, _)| *code >= 500).collect();
@@ -222,7 +237,7 @@ fn wrong(w: &WorkloadEvidence) -> (u16, Vec<String>) {
         all = w.responses.iter().filter(|_| all_failed).collect();
     }
     let most = all.iter().max_by_key(|(_, n)| *n).map_or(0, |(code, _)| *code);
-    (most, all.iter().map(|(code, n)| format!("{code} ({})", super::text::times(*n))).collect())
+    (most, all)
 }
 
 /// Cause, and what to change, of a status that fails a request.

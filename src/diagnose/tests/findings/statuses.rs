@@ -37,6 +37,34 @@ fn a_status_that_was_not_asked_for_is_told_as_what_it_is() {
 }
 
 #[test]
+fn a_status_is_counted_as_often_as_requests_are_that_nothing_else_explains() {
+    let of = |codes: &[(u16, u64)]| {
+        let mut w = WorkloadEvidence { close: ClosePolicy::Fin, ..half_open_with(|h| h.watched_ns = 10 * S) };
+        let some = |n| {
+            let mut failures = FailureCounts::default();
+            failures.add(Failure::BadStatus, n);
+            failures
+        };
+        w.failures = some(5);
+        (w.attempts, w.succeeded) = (42, 37);
+        // Two beside the silence, which excuses them, and three later.
+        w.episodes = vec![episode(11, 15, 20, &some(2)), episode(50, 58, 17, &some(3))];
+        for (code, n) in codes {
+            w.responses.add(*code, *n);
+            w.http.wrong_statuses.insert(*code, *n);
+        }
+        let found = Case::clean(w).findings();
+        found.into_iter().find(|found| found.id == FindingId::HttpErrors).unwrap().statement
+    };
+    let one = of(&[(429, 5)]);
+    assert!(one.starts_with("3 of 42 requests got an error status that nothing else explains"), "{one}");
+    assert!(one.ends_with(": 429 (3 times)."), "{one}");
+    // Which of them the three had isn't known.
+    let two = of(&[(429, 3), (503, 2)]);
+    assert!(two.ends_with(": 429, 503."), "{two}");
+}
+
+#[test]
 fn an_option_that_a_workload_lacks_and_codes_that_nobody_knows_are_not_spoken_of() {
     let few = |h: &mut HalfOpenEvidence| h.watched_ns = 10 * S;
     let refused = |codes: &[(u16, u64)]| {
