@@ -328,6 +328,44 @@ fn held_beside(status: u16, exhausted: bool) -> Check {
 }
 
 #[test]
+fn a_device_that_answers_each_request_by_an_error_page_is_reachable_by_http() {
+    let reached = |refused: bool| {
+        let mut recorder = Recorder::new(S, Phase::Total);
+        recorder.attempt(0, S, Err(if refused { Failure::BadStatus } else { Failure::ReadTimeout }));
+        if refused {
+            recorder.response(503);
+        }
+        let workloads = [of_head(names::REQUESTS, recorder)];
+        Look { measured: &only(&workloads, None), hold: None }.reachable()
+    };
+    let error_page = reached(true);
+    assert_eq!((error_page.mark, error_page.seen.as_str()), (Mark::Good, "by HTTP"));
+    assert_eq!(reached(false).mark, Mark::Bad);
+}
+
+#[test]
+fn connections_that_were_refused_by_a_status_are_not_held() {
+    let said = |held, refused_by| {
+        let hold = HoldSeen { held, full: true, refused_by, idle_ns: S, ..HoldSeen::default() };
+        let measured = Measured {
+            workloads: &[],
+            probes: None,
+            packets: None,
+            console: None,
+            findings: &[],
+            account: &[],
+        };
+        let check = Look { measured: &measured, hold: Some(hold).as_ref() }.idle_connections().unwrap();
+        (check.mark, check.seen.chars().take(30).collect::<String>())
+    };
+    assert_eq!(said(5, Some(503)), (Mark::Good, "holds 5 at once (more wait or ".to_owned()));
+    assert_eq!(said(5, None).0, Mark::Good);
+    for (held, status) in [(5, 429), (0, 429), (0, 503)] {
+        assert_eq!(said(held, Some(status)), (Mark::Unknown, "not known how many it holds: i".to_owned()));
+    }
+}
+
+#[test]
 fn who_limits_how_often_it_is_asked_is_not_said_to_hold_so_many() {
     for (status, exhausted) in [(429, false), (429, true), (503, false)] {
         let check = held_beside(status, exhausted);

@@ -21,6 +21,12 @@ const LIMIT: Duration = Duration::from_secs(1);
 /// Connections in a row that get nowhere before the device counts as full.
 const FULL_AFTER: u32 = 2;
 
+/// Too Many Requests: how often the device may be asked, whatever it holds.
+pub(super) const TOO_MANY: u16 = 429;
+
+/// Service Unavailable.
+const UNAVAILABLE: u16 = 503;
+
 /// What became of the held connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct HoldSeen {
@@ -28,6 +34,8 @@ pub(super) struct HoldSeen {
     pub(super) held: u32,
     /// Whether the device took no more.
     pub(super) full: bool,
+    /// The status by which it refused the last ones, 429 or 503; `None` where it refused them otherwise, or took all.
+    pub(super) refused_by: Option<u16>,
     /// How long they were left alone, nanoseconds.
     pub(super) idle_ns: u64,
     /// Those that the device ended meanwhile.
@@ -70,15 +78,24 @@ impl Hold {
             // The first that is not taken shows the limit; the next one only confirms it.
             let intent = if in_a_row == 0 { Intent::Plain } else { Intent::BeyondCapacity };
             match ask(context, intent).await {
-                Ok(connection) => {
+                Ok((mut connection, status)) if refuses(status) => {
+                    in_a_row += 1;
+                    seen.refused_by = Some(status);
+                    end(&mut connection).await;
+                }
+                Ok((connection, _)) => {
                     in_a_row = 0;
                     seen.held += 1;
                     held.push((connection, context.hold_one()));
                 }
-                Err(_) => in_a_row += 1,
+                Err(_) => {
+                    in_a_row += 1;
+                    seen.refused_by = None;
+                }
             }
         }
         seen.full = in_a_row >= FULL_AFTER;
+        seen.refused_by = seen.refused_by.filter(|_| seen.full);
         self.notes.set(seen);
         let begun = Instant::now();
         let mut stop = context.stop.clone();
@@ -93,22 +110,35 @@ impl Hold {
             // What came meanwhile is there at once.
             match connection.read(&mut scratch, Duration::from_millis(1)).await {
                 Ok(0) | Err(Failure::ReadReset) => seen.ended_by_device += 1,
-                _ => {
-                    if connection.shut_down_writing().is_ok() {
-                        connection.drain(&mut scratch, LIMIT, HostClosed::First).await;
-                    }
-                }
+                _ => end(&mut connection).await,
             }
         }
         if !context.stop.is_stopping() {
-            seen.served_after = Some(ask(context, Intent::Plain).await.is_ok());
+            seen.served_after = match ask(context, Intent::Plain).await {
+                // It says how often it may be asked, or has answered nothing else before.
+                Ok((_, status)) if refuses(status) && (status == TOO_MANY || seen.held == 0) => None,
+                Ok((_, status)) => Some(!refuses(status)),
+                Err(_) => Some(false),
+            };
         }
         self.notes.set(seen);
     }
 }
 
-/// One more connection, served.
-async fn ask(context: &Context, intent: Intent) -> Result<Connection, Failure> {
+/// Whether this status says that the device doesn't serve now (RFC 9110, 15.6.4; RFC 6585, 4).
+const fn refuses(status: u16) -> bool {
+    matches!(status, TOO_MANY | UNAVAILABLE)
+}
+
+/// Ends a connection as a client does that has no more to ask.
+async fn end(connection: &mut Connection) {
+    if connection.shut_down_writing().is_ok() {
+        connection.drain(&mut [0; 256], LIMIT, HostClosed::First).await;
+    }
+}
+
+/// One more connection, answered, and the status of the answer.
+async fn ask(context: &Context, intent: Intent) -> Result<(Connection, u16), Failure> {
     let start = Instant::now();
     let result = attempt(context, intent).await;
     context.attempted(start, result.as_ref().map(|_| ()).map_err(|failure| *failure));
@@ -118,7 +148,7 @@ async fn ask(context: &Context, intent: Intent) -> Result<Connection, Failure> {
     result
 }
 
-async fn attempt(context: &Context, intent: Intent) -> Result<Connection, Failure> {
+async fn attempt(context: &Context, intent: Intent) -> Result<(Connection, u16), Failure> {
     let target = context.endpoints.http;
     let limits = Timeouts { connect: LIMIT, read: LIMIT, write: LIMIT };
     let opened = context.connector(target, limits).open(context.intent(intent)).await;
@@ -140,7 +170,7 @@ async fn attempt(context: &Context, intent: Intent) -> Result<Connection, Failur
             return Err(Failure::EofBeforeResponse);
         }
         if let Progress::Done { .. } = response.feed(buffer.get(..n).unwrap_or_default())? {
-            return Ok(connection);
+            return Ok((connection, response.status()));
         }
     }
 }

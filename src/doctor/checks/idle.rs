@@ -1,6 +1,6 @@
 //! Connections that nobody uses: how many the device holds, whether it takes them back, and whether it asks.
 
-use super::super::hold::HoldSeen;
+use super::super::hold::{HoldSeen, TOO_MANY};
 use super::super::names;
 use super::{Look, OneEach, check};
 use espstress_diagnose::words::{things, time};
@@ -111,6 +111,15 @@ impl Look<'_> {
             return Some(check(NAME, if h.served > 1 { Mark::Good } else { Mark::Bad }, text));
         }
         if let Some(hold) = self.hold {
+            if let Some(status) = hold.refused_by.filter(|by| *by == TOO_MANY || hold.held == 0) {
+                let text = match hold.held {
+                    0 => format!("not known how many it holds: it answered each by {status}"),
+                    held => format!(
+                        "not known how many it holds: it held {held} and refused others by {status}, a limit of how often it is asked"
+                    ),
+                };
+                return Some(check(NAME, Mark::Unknown, text));
+            }
             let more = if hold.full { "more wait or fail" } else { "no more were tried" };
             let text = format!(
                 "holds {} at once ({more}); {} ended by the device within {}",

@@ -5,6 +5,7 @@ use super::super::ports::{PortSeen, State};
 use super::{Look, check, good_if, latency};
 use espstress_diagnose::words::{bytes, things, time};
 use espstress_diagnose::{Check, FindingId, Mark};
+use espstress_engine::WorkloadOutcome;
 use espstress_stats::{HalfOpenStats, ProbeKindStats, ProbeStats};
 
 /// Why nothing is said of the device.
@@ -24,7 +25,10 @@ pub(super) const fn lost(sent: u64, answered: u64) -> Mark {
 
 impl Look<'_> {
     pub(super) fn reachable(&self) -> Check {
-        let served = self.measured.workloads.iter().any(|w| w.stats.succeeded > 0 && w.name != names::PORTS);
+        // An error page is an answer: what it says, other checks tell.
+        let answers =
+            |w: &WorkloadOutcome| w.stats.succeeded > 0 || w.stats.responses.iter().any(|(_, n)| n > 0);
+        let served = self.measured.workloads.iter().any(|w| answers(w) && w.name != names::PORTS);
         let by: Vec<&str> = [
             (self.answered(0), "ping"),
             (self.answered(1), "TCP"),
