@@ -316,14 +316,7 @@ fn held_beside(status: u16, exhausted: bool) -> Check {
         }
     }
     let workloads = [fixtures::silent(recorder, 21 * S)];
-    let measured = Measured {
-        workloads: &workloads,
-        probes: None,
-        packets: None,
-        console: None,
-        findings: &[],
-        account: &[],
-    };
+    let measured = only(&workloads, None);
     Look { measured: &measured, hold: None }.idle_connections().unwrap()
 }
 
@@ -347,14 +340,7 @@ fn a_device_that_answers_each_request_by_an_error_page_is_reachable_by_http() {
 fn connections_that_were_refused_by_a_status_are_not_held() {
     let said = |held, refused_by| {
         let hold = HoldSeen { held, full: true, refused_by, idle_ns: S, ..HoldSeen::default() };
-        let measured = Measured {
-            workloads: &[],
-            probes: None,
-            packets: None,
-            console: None,
-            findings: &[],
-            account: &[],
-        };
+        let measured = only(&[], None);
         let check = Look { measured: &measured, hold: Some(hold).as_ref() }.idle_connections().unwrap();
         (check.mark, check.seen.chars().take(30).collect::<String>())
     };
