@@ -187,7 +187,8 @@ fn syns_into_an_outage_are_not_charged_to_the_device() {
         .iter()
         .filter(|row| row.id == AnomalyId::SynUnanswered && row.class == AnomalyClass::Path)
         .map(|row| row.connections);
-    assert!(of_path.sum::<u64>() > 0, "they are the path's: {:?}", report.anomalies);
+    let rest = (&report.not_judged, &report.capture);
+    assert!(of_path.sum::<u64>() > 0, "they are the path's: {:?}, {rest:?}", report.anomalies);
 }
 
 #[test]
