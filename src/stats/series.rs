@@ -162,21 +162,22 @@ impl Series {
         }
     }
 
-    /// The closed rows in `N` parts of as many rows each; the last has those that are over. `None` with fewer rows.
+    /// The closed rows in `N` parts of their time, each row where its middle lies: rows are not all as long, and the last may be
+    /// a moment. `None` where a part has none.
     #[must_use]
     pub fn parts<const N: usize>(&self) -> Option<[Row; N]> {
-        let each = self.rows.len().checked_div(N).filter(|each| *each > 0)?;
-        Some(std::array::from_fn(|n| {
-            let end = if n + 1 == N { self.rows.len() } else { (n + 1) * each };
-            let mut part = Row::default();
-            for (at, row) in self.rows[n * each..end].iter().enumerate() {
-                match at {
-                    0 => part = row.clone(),
-                    _ => part.absorb(row),
-                }
+        let (first, last) = (self.rows.first()?, self.rows.last()?);
+        let whole = u128::from((last.start_ns + last.length_ns).saturating_sub(first.start_ns));
+        let mut parts = [const { None::<Row> }; N];
+        for row in &self.rows {
+            let middle = u128::from((row.start_ns + row.length_ns / 2).saturating_sub(first.start_ns));
+            let at = usize::try_from((middle * N as u128).checked_div(whole)?).unwrap_or(usize::MAX);
+            match parts.get_mut(at.min(N - 1))? {
+                Some(part) => part.absorb(row),
+                part => *part = Some(row.clone()),
             }
-            part
-        }))
+        }
+        parts.iter().all(Option::is_some).then(|| parts.map(Option::unwrap_or_default))
     }
 
     fn close(&mut self, now_ns: u64) {
@@ -241,18 +242,19 @@ mod tests {
     }
 
     #[test]
-    fn parts_have_as_many_rows_each_and_the_last_what_is_over() {
+    fn parts_are_parts_of_the_time_and_a_moment_at_the_end_is_none_of_its_own() {
         let mut series = Series::new(0);
         for s in 0..7 {
             series.current().latency((s + 1) * 1_000_000, 3);
             series.roll((s + 1) * S);
         }
+        series.finish(7 * S + S / 50);
         let parts: [Row; 3] = series.parts().unwrap();
-        assert_eq!(parts.each_ref().map(|part| part.latency_count), [6, 6, 9]);
-        assert_eq!(parts.each_ref().map(|part| part.start_ns), [0, 2 * S, 4 * S]);
-        assert_eq!(parts.each_ref().map(|part| part.length_ns), [2 * S, 2 * S, 3 * S]);
-        assert_eq!(parts.each_ref().map(|part| part.latency_max_ns), [2_000_000, 4_000_000, 7_000_000]);
-        assert!(series.parts::<8>().is_none());
+        assert_eq!(parts.each_ref().map(|part| part.latency_count), [6, 9, 6]);
+        assert_eq!(parts.each_ref().map(|part| part.start_ns), [0, 2 * S, 5 * S]);
+        assert_eq!(parts.each_ref().map(|part| part.length_ns), [2 * S, 3 * S, 2 * S + S / 50]);
+        assert_eq!(parts.each_ref().map(|part| part.latency_max_ns), [2_000_000, 5_000_000, 7_000_000]);
+        assert!(series.parts::<8>().is_none() && Series::new(0).parts::<2>().is_none());
     }
 
     #[test]
